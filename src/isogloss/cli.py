@@ -1,0 +1,311 @@
+"""`isogloss COMMAND`: a thin cover of the stages and the runtime. Errors are one line and exit code 2."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+
+from isogloss.config import (
+    BackendConfig,
+    EvaluateConfig,
+    FeaturesConfig,
+    PhonesConfig,
+    PrepareConfig,
+    StageConfig,
+    TrainConfig,
+    override,
+)
+from isogloss.types import IsoglossError
+
+app = typer.Typer(
+    help="Spoken language recognition with phoneme-aware margins.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+console = Console(stderr=True)
+
+Set = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="any option of the stage, see below; may be repeated")]
+Split = Annotated[str, typer.Option(help="fold0 … of a cross-validated corpus, or given")]
+Prepared = Annotated[Path, typer.Argument(help="folder that `prepare` made")]
+Frames = Annotated[Path, typer.Argument(help="folder that `features` made")]
+Out = Annotated[Path, typer.Argument(help="folder to write")]
+
+
+def _options(model: type[StageConfig], prefix: str = "") -> str:
+    """The options of a stage with defaults and units, for the end of its --help."""
+    lines = []
+    for name, field in model.model_fields.items():
+        if isinstance(field.default, StageConfig):
+            lines.append(_options(type(field.default), f"{prefix}{name}."))
+        else:
+            text = f"  {field.description}" if field.description else ""
+            lines.append(f"  {prefix}{name}={json.dumps(field.default)}{text}")
+    return "\n\n".join(lines)
+
+
+def _epilog(model: type[StageConfig]) -> str:
+    return "--set takes (default shown):\n\n" + _options(model)
+
+
+@app.command(epilog=_epilog(PrepareConfig))
+def prepare(
+    kind: Annotated[str, typer.Argument(help="folders (one per language), manifest (TSV, CSV, JSONL) or synthetic")],
+    root: Annotated[Path, typer.Argument(help="the folder or table; for synthetic, where to make it")],
+    out: Out,
+    size: Annotated[str, typer.Option(help="synthetic: small or full")] = "small",
+    column: Annotated[list[str], typer.Option(metavar="OURS=THEIRS", help="manifest: other column names, such as recording=video")] = [],  # noqa: B006
+    set_: Set = [],  # noqa: B006
+) -> None:
+    """Check a corpus clip by clip, leave out what cannot be used, fold the rest: cuts.jsonl.gz, splits.json, left_out.tsv."""
+    from isogloss.corpora import folders, manifest
+    from isogloss.stages.prepare import prepare
+
+    if kind == "folders":
+        items = folders.items(root)
+    elif kind == "manifest":
+        items = manifest.items(root, dict(pair.split("=", 1) for pair in column if "=" in pair))
+    elif kind == "synthetic":
+        from isogloss.corpora import synthetic
+
+        items = manifest.items(synthetic.prepare(root, size))
+    else:
+        raise IsoglossError(f"unknown corpus kind {kind!r}; expected folders, manifest or synthetic")
+    _wrote(prepare(items, out, override(PrepareConfig(), set_)))
+
+
+@app.command(epilog=_epilog(FeaturesConfig))
+def features(prepared: Prepared, out: Out, set_: Set = []) -> None:  # noqa: B006
+    """Audio to packed frames: every cut, its speed and volume copies, its telephone version."""
+    from isogloss.stages.features import features
+
+    _wrote(features(prepared, out, override(FeaturesConfig(), set_)))
+
+
+@app.command(epilog=_epilog(PhonesConfig))
+def phones(
+    prepared: Prepared,
+    frames: Frames,
+    out: Out,
+    source: Annotated[str, typer.Option(help="espeak, teacher or pocketsphinx")] = "pocketsphinx",
+    set_: Set = [],  # noqa: B006
+) -> None:
+    """Virtual phoneme labels: one pdf-id for every voiced frame."""
+    from isogloss.stages.phones import phones
+
+    _wrote(phones(prepared, frames, out, override(PhonesConfig(), [f"source={source}", *set_])))
+
+
+@app.command(epilog=_epilog(TrainConfig))
+def train(
+    prepared: Prepared,
+    frames: Frames,
+    out: Out,
+    pdf_ids: Annotated[Path | None, typer.Option(help="folder that `phones` made; multi-task systems need it")] = None,
+    system: Annotated[str, typer.Option(help="row of Table 1: 1 … 8, 4p, 7p")] = "5",
+    split: Split = "fold0",
+    set_: Set = [],  # noqa: B006
+) -> None:
+    """Train one system of Table 1; run it again after a kill and it goes on."""
+    from isogloss.stages.train import train
+    from isogloss.systems import parse_systems
+
+    (chosen,) = parse_systems(system)
+    _wrote(train(prepared, frames, pdf_ids, out, chosen, override(TrainConfig(), set_), split))
+
+
+@app.command(epilog=_epilog(EvaluateConfig))
+def extract(
+    prepared: Prepared,
+    frames: Frames,
+    model: Annotated[Path, typer.Argument(help="folder that `train` made")],
+    out: Out,
+    split: Split = "fold0",
+    set_: Set = [],  # noqa: B006
+) -> None:
+    """Embed the enrolment, validation and test utterances under every condition."""
+    from isogloss.stages.extract import extract
+
+    _wrote(extract(prepared, frames, model, out, override(EvaluateConfig(), set_), split))
+
+
+@app.command(epilog=_epilog(BackendConfig))
+def backend(
+    embeddings: Annotated[Path, typer.Argument(help="folder that `extract` made")],
+    model: Annotated[Path, typer.Argument(help="folder that `train` made")],
+    out: Out,
+    set_: Set = [],  # noqa: B006
+) -> None:
+    """Fit the back ends on the enrolment embeddings."""
+    from isogloss.stages.backend import backend
+
+    _wrote(backend(embeddings, model, out, override(BackendConfig(), set_)))
+
+
+@app.command()
+def score(
+    embeddings: Annotated[Path, typer.Argument(help="folder that `extract` made")],
+    backends: Annotated[Path, typer.Argument(help="folder that `backend` made")],
+    out: Out,
+) -> None:
+    """Score matrices (log-posteriors) and trials of every condition, as text."""
+    from isogloss.stages.score import score
+
+    _wrote(score(embeddings, backends, out))
+
+
+@app.command()
+def evaluate(
+    trials: Annotated[Path, typer.Option(help="lines `language utterance target|nontarget`")],
+    scores: Annotated[Path, typer.Option(help="lines `language utterance score`, or a matrix with a header line")],
+    json_out: Annotated[Path | None, typer.Option("--json", help="file to write; default: print")] = None,
+) -> None:
+    """Cavg (three ways), EER, Cllr and accuracy of any system's scores."""
+    from isogloss.stages.evaluate import evaluate_trials
+    from isogloss.stages.ledger import write_json
+
+    figures = evaluate_trials(trials, scores)
+    if json_out is None:
+        print(json.dumps(figures, indent=1, ensure_ascii=False))
+    else:
+        write_json(json_out, figures)
+        _wrote(json_out)
+
+
+@app.command()
+def report(
+    metrics: Annotated[Path, typer.Argument(help="metrics.json of a recipe")],
+    out: Annotated[Path | None, typer.Argument(help="folder to write; default: beside metrics.json")] = None,
+) -> None:
+    """Table 1, Figure 2, DET curves and confusions as one page, with its pictures beside it."""
+    from isogloss.stages.report import report
+
+    _wrote(report(metrics, out or metrics.parent))
+
+
+@app.command()
+def pack(
+    model: Annotated[Path, typer.Argument(help="folder that `train` made")],
+    backends: Annotated[Path, typer.Argument(help="folder that `backend` made")],
+    out: Annotated[Path, typer.Argument(help="file to write, x.isogloss")],
+    backend: Annotated[str, typer.Option(help="olr2020 or head")] = "head",
+) -> None:
+    """One file that identifies languages without torch."""
+    from isogloss.stages.pack import pack
+
+    _wrote(pack(model, backends, out, backend))
+
+
+@app.command()
+def recipe(
+    name: Annotated[str, typer.Argument(help="demo, vl16, folders or manifest")],
+    root: Annotated[Path | None, typer.Option(help="the data; demo makes its own")] = None,
+    out: Annotated[Path | None, typer.Option(help="folder to write; default exp/NAME")] = None,
+    systems: Annotated[str, typer.Option(help="rows of Table 1, such as 1,2,3,5; or all")] = "all",
+    fold: Annotated[list[str], typer.Option(help="folds to run, such as 0; may be repeated; default all")] = [],  # noqa: B006
+    width: Annotated[int | None, typer.Option(help="channels; short for --set train.width=N")] = None,
+    seed: Annotated[int | None, typer.Option(help="short for --set train.seed=N")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="systems trained side by side, a core each; default all cores")] = None,
+    phones: Annotated[str | None, typer.Option(help="label source; short for --set phones.source=NAME")] = None,
+    set_: Annotated[list[str], typer.Option("--set", metavar="STAGE.KEY=VALUE", help="any option of any stage")] = [],  # noqa: B006
+) -> None:
+    """The whole chain: prepare, features, phones, train, extract, backend, score, evaluate, report, pack."""
+    from isogloss.stages.recipe import run_recipe
+    from isogloss.stages.recipes import find_recipe
+    from isogloss.systems import parse_systems
+
+    chosen = find_recipe(name)
+    rows = parse_systems(systems)
+    short = {"train.width": width, "train.seed": seed, "phones.source": phones}
+    config = override(chosen.config, [f"{key}={value}" for key, value in short.items() if value is not None] + set_)
+    out = out or Path("exp") / name
+    if root is None and chosen.needs_root:
+        raise IsoglossError(f"recipe {name} needs --root, the data")
+    items = chosen.items(root or out / "corpus")
+    results = run_recipe(
+        items, out, rows, config,
+        title=f"isogloss recipe {name}", corpus=chosen.corpus, folds=[f"fold{f}" if f.isdigit() else f for f in fold] or None,
+        notes=[chosen.note] if chosen.note else [], num_jobs=jobs,
+    )
+    from isogloss.report import load_run
+    from isogloss.report.table1 import table1_markdown
+
+    run = load_run(results.metrics_json)
+    for shown in run.backends:
+        print(f"\n{table1_markdown(run, 'cavg_min', shown)}")
+    for path in (results.metrics_json, results.report_html, results.model_file):
+        _wrote(path)
+
+
+@app.command()
+def identify(
+    files: Annotated[list[Path], typer.Argument(help="audio files of any format and rate")],
+    model: Annotated[Path, typer.Option("--model", "-m", help="x.isogloss")],
+    json_lines: Annotated[bool, typer.Option("--json", help="one JSON object per line instead of a table")] = False,
+    allow: Annotated[str | None, typer.Option(help="only these languages, such as deu,fra")] = None,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads")] = 1,
+) -> None:
+    """Which language is spoken, and how sure. Exit code 1 if some file could not be read."""
+    from isogloss.runtime import load
+    from isogloss.runtime.table import answers_table, json_line
+
+    identifier = load(model, threads=threads)
+    results = identifier.identify_many(files, allow=allow.split(",") if allow else None)
+    failed = False
+    if json_lines:
+        for path, result in results:
+            failed |= isinstance(result, IsoglossError)
+            print(json_line(path, result), flush=True)
+    else:
+        answers = list(results)
+        failed = any(isinstance(result, IsoglossError) for _, result in answers)
+        Console().print(answers_table(answers))
+    raise typer.Exit(1 if failed else 0)
+
+
+def _wrote(path: Path) -> None:
+    print(f"wrote {path}")
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Entry point: every error a user can mend is one line on stderr and exit code 2."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(message)s", handlers=[RichHandler(console=console, show_path=False, show_level=False, omit_repeated_times=False)]
+    )
+    for noisy in ("httpx", "matplotlib", "numba", "onnxscript", "fontTools", "torch"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    try:
+        code = app(args=arguments, standalone_mode=False)
+    except IsoglossError as error:
+        _fail(str(error))
+    except (KeyboardInterrupt, typer.Abort):
+        print("isogloss: interrupted; run the same command again and it goes on where it was", file=sys.stderr)
+        sys.exit(130)
+    except ModuleNotFoundError as error:
+        if error.name and error.name.partition(".")[0] != "isogloss":
+            _fail(f"{error.name} is not installed; training needs: pip install 'isogloss[train]' (generated corpus: [synthetic])")
+        raise
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            _fail("disk full; nothing finished was lost: free some space and run the same command again")
+        raise
+    except Exception as error:
+        # typer carries its own copy of click, so that a usage error has no public name; it is known by its show()
+        if not hasattr(error, "show"):
+            raise
+        error.show()
+        sys.exit(2)
+    sys.exit(code or 0)
+
+
+def _fail(message: str) -> None:
+    print(f"isogloss: {message}", file=sys.stderr)
+    sys.exit(2)

@@ -1,0 +1,205 @@
+"""One frozen model per stage: every option, its unit, its default. An unknown key is an error that names the nearest."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from isogloss.types import IsoglossError
+
+
+class StageConfig(BaseModel):
+    """Frozen; knows its own fingerprint, so that a stage can tell finished work from stale work."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_the_nearest_key(cls, values: Any) -> Any:
+        if isinstance(values, dict):
+            for key in values:
+                if key not in cls.model_fields:
+                    raise ValueError(_unknown(str(key), cls))
+        return values
+
+    def fingerprint(self) -> str:
+        """16 hex digits of the sha256 of the options as sorted JSON."""
+        return fingerprint(self.model_dump(mode="json"))
+
+
+class PrepareConfig(StageConfig):
+    """What counts as a usable recording, and how the data are split."""
+
+    min_duration_seconds: float = Field(0.3, gt=0, description="shorter clips are left out (seconds)")
+    min_recordings_per_language: int = Field(3, ge=2, description="fewer recordings of a language end in an error")
+    num_folds: int = Field(5, ge=2, description="cross-validation folds, disjoint by speaker or recording")
+    valid_fraction: float = Field(0.1, gt=0, lt=0.5, description="share of the training recordings held out for validation")
+    seed: int = Field(1024, description="seed of the fold and validation draw")
+
+
+class FrontEndConfig(StageConfig):
+    """Audio to frames; travels inside the model file, so that training and runtime cannot differ. SYSTEM: paper §4.3."""
+
+    sample_rate: int = Field(16000, description="Hz; anything else is resampled to it")
+    num_ceps: int = Field(20, ge=1, description="MFCC coefficients, C0 (log energy) included")
+    num_mel_bins: int = Field(23, ge=3)
+    low_freq: float = Field(40.0, description="Hz")
+    high_freq: float = Field(-200.0, description="Hz; negative counts down from the Nyquist frequency")
+    pitch: bool = Field(True, description="append POV feature, normalised log pitch and delta log pitch")
+    cmn_window: int = Field(300, ge=1, description="frames of the centred sliding mean normalisation")
+    vad_energy_threshold: float = Field(5.0, description="log energy, 16-bit sample scale")
+    vad_energy_mean_scale: float = Field(0.5)
+    vad_frames_context: int = Field(0, ge=0)
+    vad_proportion_threshold: float = Field(0.6, gt=0, lt=1)
+
+    @property
+    def dim(self) -> int:
+        """D, columns of a frame."""
+        return self.num_ceps + (3 if self.pitch else 0)
+
+
+class FeaturesConfig(StageConfig):
+    """Which versions of every cut go into the frame store."""
+
+    front_end: FrontEndConfig = FrontEndConfig()
+    speeds: tuple[float, ...] = Field((0.9, 1.0, 1.1), description="training copies, sox speed factors")
+    volume: tuple[float, float] | None = Field((0.125, 2.0), description="range of the volume factor of training copies")
+    channel: bool = Field(True, description="also a telephone version (8 kHz, G.711 µ-law, GSM 06.10) of test cuts")
+    dtype: Literal["float16", "float32"] = "float16"
+    seed: int = Field(1024, description="seed of the volume factors")
+
+
+class PhonesConfig(StageConfig):
+    """Where the frame labels (virtual phonemes) come from."""
+
+    source: Literal["none", "espeak", "teacher", "pocketsphinx"] = Field(
+        "pocketsphinx",
+        description="espeak: the corpus's own phone times; teacher: a frame classifier trained on one language of the corpus; "
+        "pocketsphinx: its English phone loop; none: single-task systems only",
+    )
+    states_per_phone: int = Field(3, ge=1, description="each phone segment is cut in this many equal states; pdf = state")
+    teacher_language: str = Field("cmn", description="language the teacher is trained on")
+    teacher_epochs: int = Field(6, ge=1)
+    seed: int = 1024
+
+
+class MarginConfig(StageConfig):
+    """The definition of p in P_i = m + β·p_i (eq. 12); m and β themselves belong to the system."""
+
+    statistic: Literal["mean_max_posterior", "sum_max_posterior", "mean_max_logit", "max_logit"] = "mean_max_posterior"
+    normalise: Literal["none", "batch_softmax", "batch_sum", "divide_by_frames", "running_mean"] = "batch_sum"
+    target_mean: float | None = Field(0.002, description="rescale p to this batch mean, so that β·p does not depend on N")
+    detach: bool = True
+    warmup_steps: int = Field(0, ge=0, description="steps over which β rises from 0")
+    max_margin: float | None = Field(None, description="cap of P_i")
+    boundary: Literal["clamp", "linear", "easy", "none"] = Field("linear", description="AAM rule for θ + P > π")
+
+
+class TrainConfig(StageConfig):
+    """Network, sampling, optimiser. Defaults follow the recipe the paper builds on, but for batch and width."""
+
+    width: int = Field(256, ge=8, description="channels of the frame layers; the paper's is 512")
+    chunk_frames: int = Field(100, ge=10, description="voiced frames per chunk (10 ms each)")
+    hop_frames: int = Field(90, ge=1)
+    batch_size: int = Field(128, ge=2, description="chunks per step; the paper's is 512")
+    cycles: tuple[int, ...] = Field((3, 6), description="epochs of each cosine cycle with warm restart")
+    chunks_per_epoch: int | None = Field(None, ge=1, description="None: 1.5 × the mean number of chunks × languages")
+    learning_rate: float = Field(1e-3, gt=0)
+    min_learning_rate: float = Field(4e-8, ge=0)
+    weight_decay: float = Field(0.3, ge=0)
+    grad_clip: float = Field(10.0, gt=0)
+    alpha: float = Field(0.3, ge=0, description="weight of the phoneme loss (eq. 9)")
+    scale: float = Field(30.0, gt=0, description="s of the margin losses")
+    margin: MarginConfig = MarginConfig()
+    precision: Literal["bf16", "fp32"] = Field("bf16", description="autocast of the network; margins are always fp32")
+    seed: int = 1024
+    threads: int | None = Field(None, ge=1, description="CPU threads; None: all cores")
+    log_every: int = Field(20, ge=1, description="steps")
+    checkpoint_every: int = Field(200, ge=1, description="steps; also at the end of every epoch")
+    keep_checkpoints: int = Field(2, ge=1)
+
+    @property
+    def num_epochs(self) -> int:
+        return sum(self.cycles)
+
+
+class BackendConfig(StageConfig):
+    """Back ends fitted on the enrolment embeddings."""
+
+    names: tuple[str, ...] = ("olr2020", "head")
+    lda_dim: int | Literal["auto"] = Field("auto", description="auto: languages − 1; the OLR recipe's literal 100 also works")
+
+
+class EvaluateConfig(StageConfig):
+    """Metrics and their intervals."""
+
+    conditions: tuple[Literal["full", "short", "channel", "open", "valid"], ...] = ("full", "short", "channel", "open")
+    short_frames: int = Field(100, ge=1, description="voiced frames kept by the short condition (1.0 s)")
+    num_resamples: int = Field(1000, ge=0, description="bootstrap resamples over recordings; 0: no intervals")
+    seed: int = 1024
+
+
+class RecipeConfig(StageConfig):
+    """All stages together; written beside the results so that a run can be repeated."""
+
+    prepare: PrepareConfig = PrepareConfig()
+    features: FeaturesConfig = FeaturesConfig()
+    phones: PhonesConfig = PhonesConfig()
+    train: TrainConfig = TrainConfig()
+    backend: BackendConfig = BackendConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+
+
+ConfigT = TypeVar("ConfigT", bound=StageConfig)
+
+
+def fingerprint(value: Any) -> str:
+    """16 hex digits of the sha256 of a JSON-able value with sorted keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def override(config: ConfigT, assignments: list[str]) -> ConfigT:
+    """`["train.width=128", "evaluate.seed=1"]` on top of a config; values are JSON, or plain text where that fails.
+
+    Raises IsoglossError with one line for an unknown key (naming the nearest) or a value out of range.
+    """
+    values = config.model_dump(mode="json")
+    for assignment in assignments:
+        path, equals, text = assignment.partition("=")
+        if not equals:
+            raise IsoglossError(f"--set {assignment!r}: expected KEY=VALUE, for example train.width=128")
+        node, model = values, type(config)
+        *parents, leaf = path.split(".")
+        for parent in parents:
+            if not isinstance(node.get(parent), dict):
+                raise IsoglossError(f"--set {assignment!r}: {_unknown(parent, model)}")
+            node = node[parent]
+            model = model.model_fields[parent].annotation  # type: ignore[assignment]
+        if leaf not in node:
+            raise IsoglossError(f"--set {assignment!r}: {_unknown(leaf, model)}")
+        try:
+            node[leaf] = json.loads(text)
+        except json.JSONDecodeError:
+            node[leaf] = text
+    return parse(type(config), values)
+
+
+def parse(model: type[ConfigT], values: dict[str, Any]) -> ConfigT:
+    """A checked config from plain values; IsoglossError with one line if one does not fit."""
+    try:
+        return model(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        raise IsoglossError(f"{model.__name__}{'.' + where if where else ''}: {message}") from None
+
+
+def _unknown(key: str, model: type[BaseModel]) -> str:
+    near = difflib.get_close_matches(key, list(model.model_fields), n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(model.model_fields)}"
+    return f"unknown key {key!r} in {model.__name__}; {hint}"

@@ -1,0 +1,79 @@
+"""The normalised cross-correlation of a frame with itself at each lag.
+
+For a frame w_0 … w_{W+last_lag−1}, its first W samples' mean subtracted, and lag ℓ:
+    v_ℓ = (w_ℓ … w_{ℓ+W−1})
+    φ(ℓ) = v_0·v_ℓ / sqrt(‖v_0‖² ‖v_ℓ‖² + ballast),    0 where the denominator is 0
+    ballast = (W · mean square of the signal)² · nccf_ballast
+
+With ballast φ falls in quiet frames: it leads the path. Without, it measures voicing wherever there is sound.
+Source: Ghahremani et al., ICASSP 2014, eq. 1 to 4.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def nccf(
+    signal: np.ndarray,
+    starts: np.ndarray,
+    window: int,
+    first_lag: int,
+    preemphasis: float,
+    ballast: np.ndarray,
+    final_ballast: np.ndarray,
+    led: np.ndarray,
+    plain: np.ndarray,
+) -> None:
+    """Fill `led` (with ballast) and `plain` (without), both float32 [T, M], M lags from first_lag on.
+
+    signal: float32; starts [T]: where each frame begins in it; ballast, final_ballast [T]. Where the two differ, φ is
+    taken with the first and then scaled by sqrt((ballast + n) / (final_ballast + n)), n = mean over ℓ of ‖v_0‖² ‖v_ℓ‖²:
+    the definition's correction, once the whole signal is known.
+    """
+    num_lags = led.shape[1]
+    span = window + first_lag + num_lags - 1
+    w = np.empty(span)
+    inner = np.empty(num_lags)
+    energy = np.empty(num_lags)
+    for t in range(starts.shape[0]):
+        frame = signal[starts[t] : starts[t] + span]
+        _centre(frame, window, np.float32(preemphasis), w)
+        inner[:] = 0.0
+        energy[:] = 0.0
+        own_energy = 0.0
+        for n in range(window):
+            x = w[n]
+            own_energy += x * x
+            lagged = w[n + first_lag : n + first_lag + num_lags]
+            for m in range(num_lags):  # the long loop is the inner one, so that it runs in vector registers
+                inner[m] += x * lagged[m]
+                energy[m] += lagged[m] * lagged[m]
+        mean_norm = own_energy * energy.sum() / num_lags
+        scale = 1.0
+        if ballast[t] != final_ballast[t]:
+            scale = np.sqrt((ballast[t] + mean_norm) / (final_ballast[t] + mean_norm))
+        for m in range(num_lags):
+            norm = own_energy * energy[m]
+            under = np.sqrt(norm + ballast[t])
+            led[t, m] = inner[m] / under * scale if under > 0.0 else 0.0
+            under = np.sqrt(norm)
+            plain[t, m] = inner[m] / under if under > 0.0 else 0.0
+
+
+@njit(cache=True, nogil=True)
+def _centre(frame: np.ndarray, window: int, preemphasis: np.float32, w: np.ndarray) -> None:
+    """w = frame, pre-emphasised, less the mean of its first `window` samples; rounded to float32 at each step."""
+    previous = frame[0]
+    total = 0.0
+    for i in range(frame.shape[0]):
+        emphasised = np.float32(frame[i] - np.float32(preemphasis * previous))
+        previous = frame[i]
+        w[i] = emphasised
+        if i < window:
+            total += emphasised
+    mean = np.float32(total / window)
+    for i in range(frame.shape[0]):
+        w[i] = np.float32(np.float32(w[i]) - mean)

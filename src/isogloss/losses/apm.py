@@ -1,0 +1,60 @@
+"""APM-Softmax in one line, for use outside this project's training loop."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from isogloss.losses.boundary import Boundary
+from isogloss.losses.heads import AAMSoftmax, AMSoftmax, CosineHead
+from isogloss.losses.margins import PRESETS, PhonemeAwareMargin
+from isogloss.types import IsoglossError
+
+
+class APMSoftmax(nn.Module):
+    """Additive phoneme-aware margin Softmax: AM (eq. 14, 15) or AAM (eq. 16) fed P_i = m + β·p_i (eq. 12, 13).
+
+    Not a fifth loss but a composition: `head` is an AMSoftmax or AAMSoftmax, `margin` a PhonemeAwareMargin.
+
+        loss = APMSoftmax(512, 10)(embedding, labels, phone_logits)
+
+    Args:
+        form: "am", margin on the cosine, or "aam", margin on the angle (radians).
+        m, beta, scale: 0.2 and 10 are the paper's; s = 30 the authors' toolkit's.
+        boundary: what the "aam" form does beyond θ + P = π, see `shifted_cosine`.
+        preset: how p is read, a key of PRESETS; `options` are PhonemeAwareMargin's and override it.
+
+    Shape: embedding [B, E], labels [B] int64, phone_logits [B, T, K] → the mean loss over B, a float32 scalar.
+    In evaluation mode the margin is off; `head.logits(embedding)` gives the scores [B, C].
+
+    The phoneme branch's own loss L_p is not in it: see `MultitaskLoss` for eq. 9.
+    """
+
+    def __init__(
+        self,
+        embedding_dim: int,
+        num_languages: int,
+        form: Literal["am", "aam"] = "am",
+        m: float = 0.2,
+        beta: float = 10.0,
+        scale: float = 30.0,
+        boundary: Boundary = "linear",
+        preset: str = "paper",
+        **options: Any,
+    ) -> None:
+        super().__init__()
+        if form not in ("am", "aam"):
+            raise IsoglossError(f"form {form!r}; expected am (eq. 15) or aam (eq. 16)")
+        if preset not in PRESETS:
+            raise IsoglossError(f"preset {preset!r}; expected one of {', '.join(PRESETS)}")
+        self.head: CosineHead = (
+            AMSoftmax(embedding_dim, num_languages, scale)
+            if form == "am"
+            else AAMSoftmax(embedding_dim, num_languages, scale, boundary)
+        )
+        self.margin = PhonemeAwareMargin(m, beta, **(PRESETS[preset] | options))
+
+    def forward(self, embedding: Tensor, labels: Tensor, phone_logits: Tensor) -> Tensor:
+        margin = self.margin(phone_logits)
+        return self.head(embedding, labels, margin.total if self.training else None)

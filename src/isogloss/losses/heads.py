@@ -1,0 +1,198 @@
+"""The language output layer and its loss: Softmax, A-, AM- and AAM-Softmax, each fed its margin per call.
+
+A head knows nothing of where a margin comes from; `margins` knows nothing of heads. Margins are computed in float32
+with autocast off; loss and gradients are finite in float32, bfloat16 and float16 for every embedding, zero included.
+"""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from isogloss.losses.boundary import Boundary, shifted_cosine
+from isogloss.types import IsoglossError
+
+MIN_NORM = 1e-3
+"""A shorter embedding or class weight has no direction: 1/MIN_NORM bounds the gradient of x/‖x‖, in float16 too."""
+
+
+def check_labels(labels: Tensor, num_languages: int) -> None:
+    """IsoglossError unless every label is in [0, num_languages)."""
+    if bool(((labels < 0) | (labels >= num_languages)).any()):
+        raise IsoglossError(
+            f"language labels from {int(labels.min())} to {int(labels.max())}; expected 0 to {num_languages - 1}: "
+            "was the head built for another list of languages? An out-of-set utterance has no label to train on"
+        )
+
+
+def at_least_float32(*tensors: Tensor) -> list[Tensor]:
+    """The tensors in their widest common float type, float32 or wider."""
+    dtype = torch.float32
+    for tensor in tensors:
+        dtype = torch.promote_types(dtype, tensor.dtype)
+    return [tensor.to(dtype) for tensor in tensors]
+
+
+class Softmax(nn.Module):
+    """Softmax cross-entropy on W_j·x + b_j (eq. 1); has no margin.
+
+    Shape: embedding [B, E], labels [B] int64 → the mean loss over B, a float32 scalar.
+
+    Errors: IsoglossError for a margin other than 0 or None and for a label outside [0, num_languages).
+    """
+
+    def __init__(self, embedding_dim: int, num_languages: int) -> None:
+        super().__init__()
+        self.num_languages = num_languages
+        self.affine = nn.Linear(embedding_dim, num_languages)
+        nn.init.normal_(self.affine.weight, std=0.01)  # as in ASV-Subtools
+        nn.init.zeros_(self.affine.bias)
+
+    def forward(self, embedding: Tensor, labels: Tensor, margin: float | Tensor | None = None) -> Tensor:
+        if margin is not None and bool(torch.as_tensor(margin).ne(0).any()):
+            raise IsoglossError(
+                f"margin {margin} for Softmax; expected 0, eq. 1 has no margin: use head am or aam, or set m to 0"
+            )
+        check_labels(labels, self.num_languages)
+        return F.cross_entropy(self.logits(embedding), labels)
+
+    def logits(self, embedding: Tensor) -> Tensor:
+        """W_j·x + b_j, [B, C] float32."""
+        with torch.autocast(embedding.device.type, enabled=False):
+            x, weight, bias = at_least_float32(embedding, self.affine.weight, self.affine.bias)
+            return F.linear(x, weight, bias)
+
+
+class CosineHead(nn.Module):
+    """What A-, AM- and AAM-Softmax share: cos θ_j between x and W_j, the target's replaced by φ(θ) (eq. 3, 5, 7, 14).
+
+    A subclass gives `target_logit`, the φ of its paper, and may override `size`, the factor before all cosines.
+
+    Shape: embedding [B, E], labels [B] int64, margin a number, [B], or None → the mean loss over B, a float32 scalar.
+    None is margin off, as in evaluation.
+
+    Errors: IsoglossError for a label outside [0, num_languages).
+    """
+
+    def __init__(self, embedding_dim: int, num_languages: int, scale: float = 30.0) -> None:
+        super().__init__()
+        self.num_languages = num_languages
+        self.scale = scale
+        self.weight = nn.Parameter(torch.empty(num_languages, embedding_dim))
+        nn.init.normal_(self.weight, std=0.01)  # as in ASV-Subtools; only the direction enters the loss
+
+    def forward(self, embedding: Tensor, labels: Tensor, margin: float | Tensor | None) -> Tensor:
+        check_labels(labels, self.num_languages)
+        if margin is None:
+            return F.cross_entropy(self.logits(embedding), labels)
+        index = labels.unsqueeze(1)  # [B, 1]
+        with torch.autocast(embedding.device.type, enabled=False):
+            cosine = self.cosines(embedding)
+            per_sample = torch.as_tensor(margin, dtype=cosine.dtype, device=cosine.device).expand(len(labels))
+            target = self.target_logit(cosine.gather(1, index).squeeze(1), per_sample)
+            logits = self.size(embedding) * cosine.scatter(1, index, target.unsqueeze(1))
+            return F.cross_entropy(logits, labels)
+
+    def logits(self, embedding: Tensor) -> Tensor:
+        """The logits without a margin, as in evaluation: [B, C] float32."""
+        with torch.autocast(embedding.device.type, enabled=False):
+            return self.size(embedding) * self.cosines(embedding)
+
+    def cosines(self, embedding: Tensor) -> Tensor:
+        """cos θ_j = W_j·x / (‖W_j‖ ‖x‖): [B, C], float32 or wider; may pass ±1 by one rounding step."""
+        x, weight = at_least_float32(embedding, self.weight)
+        return F.linear(F.normalize(x, eps=MIN_NORM), F.normalize(weight, eps=MIN_NORM))
+
+    def size(self, embedding: Tensor) -> Tensor | float:
+        """The factor before the cosines: the scale s, a number or [B, 1]."""
+        return self.scale
+
+    def target_logit(self, cosine: Tensor, margin: Tensor) -> Tensor:
+        """φ(θ) of the target language, before the scale: cosine [B], margin [B] → [B]."""
+        raise NotImplementedError
+
+
+class AMSoftmax(CosineHead):
+    """Additive-margin Softmax: φ(θ) = cos θ − m (eq. 5, 6); with m = P_i per sample, APM-Softmax (eq. 14, 15).
+
+    Args: scale is s. The paper does not give it; 30 is the authors' toolkit's.
+    """
+
+    def target_logit(self, cosine: Tensor, margin: Tensor) -> Tensor:
+        return cosine - margin  # eq. 6, 15
+
+
+class AAMSoftmax(CosineHead):
+    """Additive-angular-margin Softmax: φ(θ) = cos(θ + m) (eq. 7, 8); with m = P_i per sample, APM-Softmax (eq. 16).
+
+    Deviation: eq. 8 is printed cos θ + m, which would reward a wrong angle; the paper it cites (ArcFace) and eq. 16
+    put m inside the cosine, and so does this.
+
+    Args: scale as in AMSoftmax; boundary: linear, clamp, easy or none, what to do beyond θ + P = π: `shifted_cosine`.
+    """
+
+    def __init__(
+        self, embedding_dim: int, num_languages: int, scale: float = 30.0, boundary: Boundary = "linear"
+    ) -> None:
+        super().__init__(embedding_dim, num_languages, scale)
+        if boundary not in get_args(Boundary):
+            raise IsoglossError(f"boundary {boundary!r}; expected one of {', '.join(get_args(Boundary))}")
+        self.boundary = boundary
+
+    def target_logit(self, cosine: Tensor, margin: Tensor) -> Tensor:
+        return shifted_cosine(cosine, margin, self.boundary)  # eq. 8 corrected, 16
+
+
+class ASoftmax(CosineHead):
+    """Angular Softmax: φ(θ) = (−1)^k cos(mθ) − 2k for θ in [kπ/m, (k+1)π/m], times ‖x‖ (eq. 3, 4).
+
+    The margin m is a whole number ≥ 1 that multiplies the angle; 1 is no margin. Training starts near the plain cosine:
+    the target is (λ cos θ + φ)/(1 + λ), λ = max(lambda_min, lambda_base/(1 + lambda_decay·step)), as in SphereFace
+    (lambda_base = lambda_min = 0: no annealing). `step` counts training calls and is saved with the weights.
+
+    Errors: IsoglossError for an m that is no whole number ≥ 1, as a phoneme-aware margin never is.
+    """
+
+    step: Tensor
+
+    def __init__(
+        self,
+        embedding_dim: int,
+        num_languages: int,
+        lambda_base: float = 1000.0,
+        lambda_min: float = 5.0,
+        lambda_decay: float = 0.12,
+    ) -> None:
+        super().__init__(embedding_dim, num_languages)
+        self.lambda_base, self.lambda_min, self.lambda_decay = lambda_base, lambda_min, lambda_decay
+        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, embedding: Tensor, labels: Tensor, margin: float | Tensor | None) -> Tensor:
+        loss = super().forward(embedding, labels, margin)
+        if self.training:
+            self.step += 1
+        return loss
+
+    def size(self, embedding: Tensor) -> Tensor:
+        return torch.linalg.vector_norm(at_least_float32(embedding)[0], dim=1, keepdim=True)  # ‖x‖ [B, 1]
+
+    def target_logit(self, cosine: Tensor, margin: Tensor) -> Tensor:
+        if bool(((margin < 1) | (margin != margin.round())).any()):
+            raise IsoglossError(
+                f"margin {float(margin.min()):g} for A-Softmax; expected a whole number ≥ 1, it multiplies the angle: "
+                "set m to 2, 3 or 4, or use head am or aam for an additive margin"
+            )
+        # cos(mθ) as the Chebyshev polynomial T_m(cos θ): no arc cosine, so no infinite slope at cos θ = ±1.
+        before, now = torch.ones_like(cosine), cosine
+        multiple = cosine
+        for order in range(2, int(margin.max()) + 1):
+            before, now = now, 2 * cosine * now - before
+            multiple = torch.where(margin == order, now, multiple)
+        theta = torch.acos(cosine.detach().clamp(-1, 1))
+        k = torch.minimum((margin * theta / torch.pi).floor(), margin - 1)
+        phi = (1 - 2 * (k % 2)) * multiple - 2 * k  # eq. 4
+        lam = (self.lambda_base / (1 + self.lambda_decay * self.step)).clamp_min(self.lambda_min)
+        return (lam * cosine + phi) / (1 + lam)

@@ -1,0 +1,118 @@
+"""The multi-task network: M_e shared, M_p for phonemes per frame, M_c for the language of the segment."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from isogloss.nn.etdnn import ETDNN
+from isogloss.nn.pooling import statistics_pooling
+from isogloss.nn.tdnn import TDNNLayer
+from isogloss.types import Encoded, IsoglossError
+
+EMBEDDING_KINDS = ("far", "near_affine", "near")
+"""far: tdnn6's affine output, the default · near_affine: tdnn7's · near: tdnn7's after ReLU and batch norm."""
+
+
+class PhoneBranch(nn.Module):
+    """M_p: three frame-level layers and an affine. Shape: [B, width, T], mask [B, T] → logits [B, T, num_pdfs]."""
+
+    def __init__(self, width: int, num_pdfs: int) -> None:
+        super().__init__()
+        self.tdnn5 = TDNNLayer(width, width)
+        self.tdnn6 = TDNNLayer(width, width)
+        self.tdnn7 = TDNNLayer(width, width)
+        self.output = nn.Linear(width, num_pdfs)
+        nn.init.normal_(self.output.weight, std=0.01)  # as in ASV-Subtools
+        nn.init.zeros_(self.output.bias)
+
+    def forward(self, frames: Tensor, mask: Tensor | None = None) -> Tensor:
+        x = self.tdnn7(self.tdnn6(self.tdnn5(frames, mask), mask), mask)
+        # Transposed before the widest layer, not after: the logits, the largest tensor of all, come out contiguous.
+        return self.output(x.transpose(1, 2))
+
+
+class LanguageBranch(nn.Module):
+    """M_c without its output layer, which lives in the loss head: tdnn5, statistics pooling, tdnn6, tdnn7.
+
+    Shape: [B, width, T], mask [B, T] bool or None → [B, width], the embedding of the given kind.
+    """
+
+    def __init__(self, width: int, pooled_dim: int) -> None:
+        super().__init__()
+        self.tdnn5 = TDNNLayer(width, pooled_dim)
+        self.tdnn6 = TDNNLayer(2 * pooled_dim, width)
+        self.tdnn7 = TDNNLayer(width, width)
+
+    def forward(self, frames: Tensor, mask: Tensor | None = None, kind: str = "near") -> Tensor:
+        segment = statistics_pooling(self.tdnn5(frames, mask), mask).unsqueeze(2)  # [B, 2·pooled_dim, 1]
+        if kind == "far":
+            embedding = self.tdnn6.affine(segment)
+        elif kind == "near_affine":
+            embedding = self.tdnn7.affine(self.tdnn6(segment))
+        elif kind == "near":
+            embedding = self.tdnn7(self.tdnn6(segment))
+        else:
+            raise IsoglossError(f"embedding {kind!r}; expected one of {', '.join(EMBEDDING_KINDS)}")
+        return embedding.squeeze(2)
+
+
+class MultitaskNetwork(nn.Module):
+    """E-TDNN x-vector with an optional phoneme branch (Figure 1 of the paper).
+
+    Args:
+        feature_dim: D, dimensions of a frame (20 MFCC + 3 pitch).
+        num_pdfs: K, classes of the phoneme branch, read from the acoustic model's tree; None: single task, no M_p.
+        width: channels of every layer and of the embedding; tdnn5 has 1500/512 of it. 512 is the paper's network:
+            6,307,302 parameters with Softmax over ten languages, 7,868,361 with 1507 pdfs as well.
+
+    Shape: features [B, T, D], mask [B, T] bool (True: a real frame) or None → Encoded(embedding [B, width], which is
+    "near", and phone_logits [B, T, K] or None). With a mask, padding never changes the result.
+    """
+
+    def __init__(self, feature_dim: int = 23, num_pdfs: int | None = None, width: int = 512) -> None:
+        super().__init__()
+        self.embedding_dim = width
+        self.encoder = ETDNN(feature_dim, width)
+        self.phone = PhoneBranch(width, num_pdfs) if num_pdfs is not None else None
+        self.language = LanguageBranch(width, round(1500 * width / 512))
+
+    def forward(self, features: Tensor, mask: Tensor | None = None) -> Encoded:
+        frames = self.encoder(features, mask)
+        phone_logits = self.phone(frames, mask) if self.phone is not None else None
+        return Encoded(self.language(frames, mask), phone_logits)
+
+    def embed(self, features: Tensor, mask: Tensor | None = None, kind: str = "far") -> Tensor:
+        """Embeddings [B, width] of features [B, T, D]; `kind` is one of EMBEDDING_KINDS. M_p is not computed."""
+        return self.language(self.encoder(features, mask), mask, kind)
+
+    def embed_long(self, features: Tensor, kind: str = "far", max_frames: int = 10_000) -> Tensor:
+        """The embedding [width] of one utterance [T, D] of any length, in memory bounded by `max_frames`.
+
+        A longer utterance is cut into the fewest pieces of equal length (± 1 frame) and their embeddings are averaged,
+        weighted by length: as in ASV-Subtools, which cuts at 10,000 frames.
+        """
+        num_frames = len(features)
+        if num_frames == 0:
+            raise IsoglossError(
+                "an utterance of 0 frames has no embedding; expected at least one: was all of it dropped as silence?"
+            )
+        num_pieces = -(-num_frames // max_frames)
+        embedding = features.new_zeros(self.embedding_dim)
+        for piece in torch.tensor_split(features, num_pieces):
+            embedding = embedding + self.embed(piece.unsqueeze(0), kind=kind)[0] * (len(piece) / num_frames)
+        return embedding
+
+
+class Embedder(nn.Module):
+    """What is left of a network after training: M_e and M_c up to the embedding, as a module to export.
+
+    Shape: features [B, T, D] → [B, width], for any B and T. The phoneme branch is left out.
+    """
+
+    def __init__(self, network: MultitaskNetwork, kind: str = "far") -> None:
+        super().__init__()
+        self.encoder, self.language, self.kind = network.encoder, network.language, kind
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.language(self.encoder(features), kind=self.kind)

@@ -1,0 +1,53 @@
+"""Enrolment embeddings → backend/: every configured back end, fitted and saved without pickle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from isogloss.backends import BACKENDS, OLR2020, Backend, Head, load_backend
+from isogloss.config import BackendConfig
+from isogloss.losses import CosineHead
+from isogloss.stages.extract import Embeddings
+from isogloss.stages.ledger import done, is_done, replacing, stamp
+from isogloss.training import trained
+from isogloss.types import IsoglossError
+
+EMBEDDING_OF = {"olr2020": "far", "head": "near"}  # which embedding a back end takes
+
+
+def backend(embeddings: Path, model: Path, out: Path, config: BackendConfig) -> Path:
+    """Fit on embeddings/enrol.npz; returns `out` with one <name>.npz each. `head` is the network's own output layer."""
+    work = stamp("backend", config, embeddings, model)
+    if is_done(out, work):
+        return out
+    enrol = Embeddings.load(embeddings / "enrol.npz")
+    languages = [language for language, spoken in zip(enrol.languages, enrol.spoken, strict=True) if spoken]
+    for name in config.names:
+        fitted: Backend
+        if name == "head":
+            fitted = _head(trained.load(model))
+        elif name == "olr2020":
+            fitted = OLR2020(lda_dim=config.lda_dim).fit(enrol.far[enrol.spoken].astype(np.float64), languages)
+        else:
+            raise IsoglossError(f"unknown back end {name!r}; there are {', '.join(BACKENDS)}")
+        with replacing(out / f"{name}.npz") as part:
+            np.savez(part, **fitted.state())
+    return done(out, work, enrolled=len(languages), languages=sorted(set(languages)))
+
+
+def read_backend(path: Path) -> Backend:
+    if not path.exists():
+        raise IsoglossError(f"{path} is not there; run `isogloss backend` first")
+    with np.load(path, allow_pickle=False) as arrays:
+        return load_backend(dict(arrays))
+
+
+def _head(model: trained.Trained) -> Head:
+    """The output layer of a trained network as a back end."""
+    languages, head = model.info.languages, model.head
+    if isinstance(head, CosineHead):
+        return Head(languages, head.weight.detach().double().numpy(), scale=head.scale, cosine=True)
+    weight, bias = (tensor.detach().double().numpy() for tensor in (head.affine.weight, head.affine.bias))
+    return Head(languages, weight, bias)

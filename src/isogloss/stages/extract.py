@@ -1,0 +1,90 @@
+"""Model + frames → embeddings/: enrolment, validation, and one file per test condition."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.progress import track
+
+from isogloss.config import EvaluateConfig, FeaturesConfig
+from isogloss.frontend.store import Store
+from isogloss.stages.features import open_frames, telephone_key
+from isogloss.stages.ledger import done, is_done, replacing, stamp
+from isogloss.stages.prepare import read_cuts, read_split
+from isogloss.training import trained
+from isogloss.types import OUT_OF_SET, IsoglossError
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """One file of embeddings. An utterance without voiced frames has a row of NaN: there is nothing to embed."""
+
+    utterances: list[str]
+    languages: list[str]  # true ones; OUT_OF_SET for an unknown language
+    recordings: list[str]
+    voiced_frames: np.ndarray  # [U]
+    far: np.ndarray  # [U, E] the paper's embedding
+    near: np.ndarray  # [U, E] what enters the language head
+
+    def save(self, path: Path) -> None:
+        with replacing(path) as part:
+            np.savez(part, **{name: np.asarray(value) for name, value in vars(self).items()})
+
+    @classmethod
+    def load(cls, path: Path) -> Embeddings:
+        if not path.exists():
+            raise IsoglossError(f"{path} is not there; run `isogloss extract` first")
+        with np.load(path, allow_pickle=False) as arrays:
+            names = {key: arrays[key].tolist() for key in ("utterances", "languages", "recordings")}
+            return cls(**names, **{key: arrays[key] for key in ("voiced_frames", "far", "near")})
+
+    @property
+    def spoken(self) -> np.ndarray:
+        """[U] bool: has an embedding."""
+        return self.voiced_frames > 0
+
+
+def extract(prepared: Path, frames: Path, model: Path, out: Path, config: EvaluateConfig, split: str) -> Path:
+    """Embed the utterances of `split`: out/{enrol,valid,full,short,channel,out_of_set}.npz; returns `out`."""
+    work = stamp("extract", {"short_frames": config.short_frames, "conditions": config.conditions}, prepared, frames, model, split=split)
+    if is_done(out, work):
+        return out
+    network = trained.load(model)
+    store = open_frames(frames).frames
+    chosen = read_split(prepared, split)
+    about = {cut.id: cut.supervisions[0] for cut in read_cuts(prepared)}
+    # file → (utterances, version in the store, frames kept)
+    wanted: dict[str, tuple[list[str], bool, int | None]] = {
+        "enrol": (chosen.enrol, False, None),
+        "valid": (chosen.valid, False, None),
+        "full": (chosen.test, False, None),
+    }
+    if "short" in config.conditions:
+        wanted["short"] = (chosen.test, False, config.short_frames)
+    if "channel" in config.conditions and FeaturesConfig(**store.meta["config"]).channel:
+        wanted["channel"] = (chosen.test, True, None)
+    if "open" in config.conditions and chosen.out_of_set:
+        wanted["out_of_set"] = (chosen.out_of_set, False, None)
+    for name, (utterances, telephone, keep) in wanted.items():
+        keys = [telephone_key(u) if telephone else u for u in utterances]
+        languages = [OUT_OF_SET if about[u].custom["out_of_set"] else about[u].language for u in utterances]
+        recordings = [about[u].custom["recording"] for u in utterances]
+        _embed(network, store, keys, keep, utterances, languages, recordings, f"embed {name}").save(out / f"{name}.npz")
+    return done(out, work, files=sorted(wanted))
+
+
+def _embed(
+    network: trained.Trained, store: Store, keys: list[str], keep: int | None,
+    utterances: list[str], languages: list[str], recordings: list[str], label: str,
+) -> Embeddings:
+    dim = network.network.embedding_dim
+    far, near = np.full((2, len(keys), dim), np.nan, dtype=np.float32)
+    voiced = np.zeros(len(keys), dtype=np.int64)
+    for row, key in enumerate(track(keys, label, transient=True)):
+        frames = store[key][:keep]
+        voiced[row] = len(frames)
+        if len(frames):
+            far[row], near[row] = trained.embed(network, frames)
+    return Embeddings(utterances, languages, recordings, voiced, far, near)

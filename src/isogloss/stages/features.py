@@ -1,0 +1,91 @@
+"""Cuts → frames/ and voiced/: every version of every cut through the front end, packed.
+
+Versions of utterance `u`: `u` itself (enrolment, validation, test), `u#sp0.9` … (training: speed, then volume), and
+`u#telephone` (the cross-channel test). The store `frames` holds voiced frames only, `voiced` one bool for each frame.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from isogloss.config import FeaturesConfig
+from isogloss.frontend.codec import telephone
+from isogloss.frontend.frontend import Frames, FrontEnd
+from isogloss.frontend.perturb import perturb_speed, perturb_volume
+from isogloss.frontend.store import Store, StoreWriter
+from isogloss.stages.clips import draw, map_clips
+from isogloss.stages.ledger import done, is_done, stamp
+from isogloss.stages.prepare import read_cuts, read_splits
+
+TELEPHONE = "telephone"
+
+
+@dataclass(frozen=True)
+class FrameStores:
+    """What the features stage leaves: frames [N, D] of voiced frames, voiced [M] bool of all frames."""
+
+    frames: Store
+    voiced: Store
+
+
+def open_frames(folder: Path) -> FrameStores:
+    return FrameStores(Store(folder / "frames"), Store(folder / "voiced"))
+
+
+def features(prepared: Path, out: Path, config: FeaturesConfig) -> Path:
+    """Make every version that some split needs; returns `out`. A killed run goes on where it was."""
+    work = stamp("features", config, prepared)
+    if is_done(out, work):
+        return out
+    splits = read_splits(prepared).values()
+    train = {name for split in splits for name in split.train}
+    test = {name for split in splits for name in split.test}
+    meta = {"config": config.model_dump(mode="json"), "prepared": work}
+    dim = config.front_end.dim
+    with (
+        StoreWriter(out / "voiced", np.bool_, meta=meta) as voiced,
+        StoreWriter(out / "frames", config.dtype, (dim,), meta) as frames,
+    ):
+        make = partial(_versions, config=config, train=frozenset(train), test=frozenset(test))
+        # the plain version is written last, so that its presence means that all are there
+        results = map_clips(
+            read_cuts(prepared), lambda name: name not in frames.finished, make, config.front_end.sample_rate, "features"
+        )
+        for versions in results:
+            for key, made in versions:
+                if key not in voiced.finished:
+                    voiced.add(key, made.voiced)
+                if key not in frames.finished:
+                    frames.add(key, made.selected)
+    store = open_frames(out)
+    return done(out, work, utterances=len(store.frames), voiced_frames=store.frames.num_rows, all_frames=store.voiced.num_rows)
+
+
+def training_key(utterance: str, speed: float) -> str:
+    return f"{utterance}#sp{speed}"
+
+
+def telephone_key(utterance: str) -> str:
+    return f"{utterance}#{TELEPHONE}"
+
+
+def _versions(
+    name: str, samples: np.ndarray, config: FeaturesConfig, train: frozenset[str], test: frozenset[str]
+) -> list[tuple[str, Frames]]:
+    front_end, rate = FrontEnd(config.front_end), config.front_end.sample_rate
+    made = []
+    if name in train:
+        for speed in config.speeds:
+            key = training_key(name, speed)
+            faster = perturb_speed(samples, speed)
+            if config.volume is not None:
+                low, high = config.volume
+                faster = perturb_volume(faster, low + (high - low) * draw(config.seed, key))
+            made.append((key, front_end(faster, rate)))
+    if name in test and config.channel:
+        made.append((telephone_key(name), front_end(telephone(samples, rate), rate)))
+    return [*made, (name, front_end(samples, rate))]

@@ -1,0 +1,72 @@
+"""Model + back end → one file: network as ONNX, back end, front-end options, labels. Read by `isogloss.load`."""
+
+from __future__ import annotations
+
+import io
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from isogloss.runtime.model_file import write_model_file
+from isogloss.stages.backend import EMBEDDING_OF, read_backend
+from isogloss.stages.evaluate import evaluate_system
+from isogloss.config import EvaluateConfig
+from isogloss.nn.multitask import Embedder
+from isogloss.training import trained
+from isogloss.types import IsoglossError
+
+MAX_DIFFERENCE = 1e-3  # between the network and its ONNX form, relative to the embedding's largest value
+
+
+def pack(model: Path, backends: Path, out: Path, backend: str, provenance: dict[str, Any] | None = None) -> Path:
+    """Write `out` (x.isogloss) with the back end called `backend`; the export is checked against the network first."""
+    network = trained.load(model)
+    fitted = read_backend(backends / f"{backend}.npz")
+    kind = EMBEDDING_OF[backend]
+    return write_model_file(
+        out,
+        languages=fitted.languages,
+        front_end=network.info.front_end,
+        embedding=kind,
+        embedding_dim=network.network.embedding_dim,
+        backend=backend,
+        network=to_onnx(Embedder(network.network, kind).eval(), network.info.front_end.dim),
+        backend_state=fitted.state(),
+        provenance={"system": network.info.system, "phones": network.info.phones, **(provenance or {})},
+    )
+
+
+def to_onnx(embedder: torch.nn.Module, feature_dim: int) -> bytes:
+    """features [1, T, D] → embedding [1, E], any T, as ONNX bytes; compared with the module at two lengths."""
+    import onnxruntime
+
+    buffer = io.BytesIO()
+    example = torch.randn(1, 200, feature_dim)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own deprecations
+        torch.onnx.export(
+            embedder, (example,), buffer, dynamo=False, opset_version=17,
+            input_names=["features"], output_names=["embedding"], dynamic_axes={"features": {1: "frames"}},
+        )
+    session = onnxruntime.InferenceSession(buffer.getvalue(), providers=["CPUExecutionProvider"])
+    for num_frames in (37, 350):
+        frames = torch.randn(1, num_frames, feature_dim)
+        with torch.no_grad():
+            expected = embedder(frames).numpy()
+        (got,) = session.run(None, {"features": frames.numpy()})
+        difference = float(np.abs(got - expected).max() / max(np.abs(expected).max(), 1e-6))
+        if not difference <= MAX_DIFFERENCE:
+            raise IsoglossError(f"the exported network differs from the trained one by {difference:.2g} at {num_frames} frames; it was not packed")
+    return buffer.getvalue()
+
+
+def better_backend(scores: Path) -> str:
+    """The back end with the lower Cllr on validation utterances, which neither trained nor tested anything."""
+    figures, _ = evaluate_system({"valid": scores}, EvaluateConfig(conditions=("valid",), num_resamples=0))
+    if not figures:
+        raise IsoglossError(f"{scores} has no validation scores to choose a back end by; name one with --backend")
+    return min(figures, key=lambda name: figures[name]["valid"]["cllr"]["value"])

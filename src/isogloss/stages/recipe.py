@@ -1,0 +1,103 @@
+"""All stages in order, for any corpus and any systems of Table 1. Finished work is skipped, so it can be run again."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from isogloss.config import PhonesConfig, RecipeConfig
+from isogloss.corpora.item import Item
+from isogloss.stages.backend import backend
+from isogloss.stages.evaluate import evaluate_system
+from isogloss.stages.extract import extract
+from isogloss.stages.features import features
+from isogloss.stages.jobs import Report, run_jobs
+from isogloss.stages.ledger import write_json
+from isogloss.stages.pack import better_backend, pack
+from isogloss.stages.phones import phones
+from isogloss.stages.prepare import prepare, read_splits
+from isogloss.stages.report import SystemFolders, commit, report, write_metrics
+from isogloss.stages.score import score
+from isogloss.stages.train import train
+from isogloss.systems import System
+from isogloss.types import IsoglossError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a recipe leaves behind."""
+
+    metrics_json: Path
+    report_html: Path
+    model_file: Path
+
+
+def run_recipe(
+    items: list[Item], out: Path, systems: list[System], config: RecipeConfig, *,
+    title: str, corpus: str, folds: list[str] | None = None, notes: list[str] | None = None, num_jobs: int | None = None,
+) -> Results:
+    """prepare → features → phones → (train → extract → backend → score) per system and split → report → pack.
+
+    `folds` names the splits to run (None: all). Layout: out/data, out/frames, out/pdf_ids-<source>,
+    out/seed<seed>/system<id>/<split>/{model,embeddings,backend,scores}, out/seed<seed>/report, out/seed<seed>/model.isogloss.
+    """
+    if config.phones.source == "none" and (multitask := [s.id for s in systems if s.multitask]):
+        raise IsoglossError(f"systems {', '.join(multitask)} need phoneme labels, but phones.source is none; run system 1 alone, or give a source")
+    data = prepare(items, out / "data", config.prepare)
+    made = read_splits(data)
+    if strange := [name for name in folds or [] if name not in made]:
+        raise IsoglossError(f"no split {strange[0]!r}; this corpus has {', '.join(made)}")
+    splits = folds or list(made)
+    frames = features(data, out / "frames", config.features)
+    labels = _labels(data, frames, out, config.phones) if any(s.multitask for s in systems) else None
+    root = out / f"seed{config.train.seed}"
+    write_json(root / "config.json", config.model_dump(mode="json"))
+    folders = {(system.id, split): root / f"system{system.id}" / split for system in systems for split in splits}
+    jobs = [
+        (f"system {system.id} {split}", _one, (data, frames, labels, folders[system.id, split], system, config, split))
+        for system in systems
+        for split in splits
+    ]
+    run_jobs(jobs, num_jobs or os.cpu_count() or 1, lambda label, line: logger.info("%s: %s", label, line))
+    finished = [SystemFolders(system, {split: folders[system.id, split] for split in splits}) for system in systems]
+    metrics_json = write_metrics(
+        finished, root / "report", title=title, corpus=corpus, config=config, evaluate=config.evaluate, notes=notes or []
+    )
+    page = report(metrics_json, root / "report")
+    best = min((f / "scores" for one in finished for f in list(one.splits.values())[:1]), key=_valid_cllr)
+    name = better_backend(best)
+    provenance = {"corpus": corpus, "split": best.parent.name, "commit": commit(), "title": title}
+    packed = pack(best.parent / "model", best.parent / "backend", root / "model.isogloss", name, provenance)
+    return Results(metrics_json, page, packed)
+
+
+def _labels(data: Path, frames: Path, out: Path, config: PhonesConfig) -> Path:
+    return phones(data, frames, out / f"pdf_ids-{config.source}", config)
+
+
+def _valid_cllr(scores: Path) -> float:
+    """Validation Cllr of the better back end: what the packed model is chosen by, since no test may choose it."""
+    from isogloss.config import EvaluateConfig
+
+    figures, _ = evaluate_system({"valid": scores}, EvaluateConfig(conditions=("valid",), num_resamples=0))
+    return min((of["valid"]["cllr"]["value"] for of in figures.values()), default=float("inf"))
+
+
+def _one(
+    data: Path, frames: Path, labels: Path | None, folder: Path, system: System, config: RecipeConfig, split: str, report: Report
+) -> str:
+    """train → extract → backend → score of one system on one split, in a process of its own; returns a line on how it went."""
+    train(data, frames, labels, folder / "model", system, config.train, split, report)
+    extract(data, frames, folder / "model", folder / "embeddings", config.evaluate, split)
+    backend(folder / "embeddings", folder / "model", folder / "backend", config.backend)
+    score(folder / "embeddings", folder / "backend", folder / "scores")
+    figures, _ = evaluate_system({split: folder / "scores"}, config.evaluate.model_copy(update={"num_resamples": 0}))
+    shown = [
+        f"{name} " + " ".join(f"{c} {r['accuracy']['value']:.3f}/{r['cavg_min']['value']:.3f}" for c, r in of.items())
+        for name, of in figures.items()
+    ]
+    return "accuracy/cavg_min with " + "; ".join(shown)

@@ -1,0 +1,66 @@
+"""The recipes by name: where the clips come from, and what differs from the defaults."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from isogloss.config import FeaturesConfig, PhonesConfig, RecipeConfig, TrainConfig
+from isogloss.corpora import folders, manifest
+from isogloss.corpora.item import Item
+from isogloss.types import IsoglossError
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A named run of the whole chain."""
+
+    corpus: str  # what the report calls the data
+    items: Callable[[Path], list[Item]]  # from --root
+    config: RecipeConfig = RecipeConfig()
+    needs_root: bool = True
+    note: str | None = None  # stands above the results
+
+
+def _synthetic(root: Path) -> list[Item]:
+    from isogloss.corpora import synthetic
+
+    return manifest.items(synthetic.prepare(root, "small"))
+
+
+def _vl16(root: Path) -> list[Item]:
+    table = root / "clips.tsv"
+    if not table.exists():
+        raise IsoglossError(f"{table} is not there; --root is the folder that holds clips.tsv and audio/")
+    return manifest.items(table, columns={"recording": "video"})
+
+
+RECIPES = {
+    "demo": Recipe(
+        corpus="generated speech (espeak-ng), size small",
+        items=_synthetic,
+        config=RecipeConfig(
+            phones=PhonesConfig(source="teacher"),
+            train=TrainConfig(width=64, batch_size=64, cycles=(2, 4)),
+        ),
+        needs_root=False,
+        note="Generated speech: this checks the pipeline and how systems stand to each other. It says nothing of real recordings.",
+    ),
+    "vl16": Recipe(
+        corpus="vl16: 16 languages of the VoxLingua107 development set, folds disjoint by video",
+        items=_vl16,
+        config=RecipeConfig(phones=PhonesConfig(source="pocketsphinx"), features=FeaturesConfig()),
+    ),
+    "folders": Recipe(corpus="a folder of audio per language", items=folders.items),
+    "manifest": Recipe(corpus="a table of clips", items=lambda root: manifest.items(root)),
+}
+
+
+def find_recipe(name: str) -> Recipe:
+    if name not in RECIPES:
+        near = difflib.get_close_matches(name, list(RECIPES), n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise IsoglossError(f"unknown recipe {name!r}: there are {', '.join(RECIPES)}{hint}")
+    return RECIPES[name]

@@ -1,0 +1,44 @@
+"""Checkpoints: written beside and renamed, the last few kept, a corrupt one skipped with a word."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+log = logging.getLogger(__name__)
+
+
+def save(folder: Path, step: int, state: dict[str, Any], keep: int) -> Path:
+    """Write `state` as step `step`; then remove all but the newest `keep`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"step-{step:09d}.pt"
+    part = path.with_suffix(".part")
+    try:
+        torch.save(state, part)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    os.replace(part, path)
+    for old in sorted(folder.glob("step-*.pt"))[:-keep]:
+        old.unlink()
+    return path
+
+
+def latest(folder: Path, fingerprint: str) -> dict[str, Any] | None:
+    """The newest checkpoint that can be read and was made by a run with this `fingerprint`; None if there is none."""
+    for path in sorted(folder.glob("step-*.pt"), reverse=True):
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except (OSError, EOFError, RuntimeError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+            log.warning("skipped checkpoint %s, which cannot be read (%s)", path, error)
+            continue
+        if state["fingerprint"] == fingerprint:
+            return state
+        log.warning("skipped checkpoint %s of a run with other data or options", path)
+    return None

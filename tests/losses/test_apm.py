@@ -1,0 +1,60 @@
+import math
+
+import pytest
+import torch
+
+from isogloss.losses import AAMSoftmax, AMSoftmax, APMSoftmax
+from isogloss.types import IsoglossError
+
+B, T, E, K, C = 4, 5, 6, 7, 3
+
+
+def sample() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(B, E, generator=generator, dtype=torch.float64)
+    z = 2 * torch.randn(B, T, K, generator=generator, dtype=torch.float64)
+    return x, torch.tensor([0, 1, 2, 2]), z
+
+
+@pytest.mark.parametrize("form", ["am", "aam"])
+def test_apm_is_eq_12_to_16_with_p_normalised_over_the_batch(form: str) -> None:
+    loss = APMSoftmax(E, C, form=form).double()
+    x, y, z = sample()
+    mean_posterior = [sum(float(z[i, t].softmax(0).max()) for t in range(T)) / T for i in range(B)]  # eq. 13
+    expected = 0.0
+    for i in range(B):
+        P = 0.2 + 10 * mean_posterior[i] / sum(mean_posterior)  # eq. 12
+        W = loss.head.weight.detach()
+        theta = [math.acos(float(W[j] @ x[i] / W[j].norm() / x[i].norm())) for j in range(C)]
+        if form == "am":
+            rho = math.cos(theta[y[i]]) - P  # eq. 15
+        elif theta[y[i]] + P <= math.pi:
+            rho = math.cos(theta[y[i]] + P)  # eq. 16
+        else:
+            rho = math.cos(theta[y[i]]) - P * math.sin(P)  # the boundary rule
+        others = sum(math.exp(30 * math.cos(theta[j])) for j in range(C) if j != y[i])
+        expected -= math.log(math.exp(30 * rho) / (math.exp(30 * rho) + others)) / B  # eq. 14
+    assert loss(x, y, z).item() == pytest.approx(expected)
+
+
+def test_apm_is_a_head_and_a_margin_and_nothing_else() -> None:
+    for form, head in (("am", AMSoftmax), ("aam", AAMSoftmax)):
+        loss = APMSoftmax(E, C, form, m=0.1, beta=2.0, scale=20.0, preset="literal", max_margin=0.5)
+        x, y, z = sample()
+        assert isinstance(loss.head, head)
+        torch.testing.assert_close(loss(x, y, z), loss.head(x, y, loss.margin(z).total))
+        assert float(loss.margin(z).total.max()) == 0.5
+        assert [name for name, _ in loss.named_parameters()] == ["head.weight"]
+
+
+def test_the_margin_is_off_in_evaluation() -> None:
+    loss = APMSoftmax(E, C).eval()
+    x, y, z = sample()
+    torch.testing.assert_close(loss(x, y, z), torch.nn.functional.cross_entropy(loss.head.logits(x), y))
+
+
+def test_unknown_names_are_errors() -> None:
+    with pytest.raises(IsoglossError, match="expected am"):
+        APMSoftmax(E, C, form="arc")
+    with pytest.raises(IsoglossError, match="literal_scaled"):
+        APMSoftmax(E, C, preset="printed")

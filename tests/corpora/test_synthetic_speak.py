@@ -1,6 +1,6 @@
 """espeak-ng through ctypes: phone times against the sound itself, language switches, voices.
 
-The library can be initialised once a process, so all tests here share one synthesiser and no other test file makes one.
+The library keeps one state for the process, so all tests here share one synthesiser and no other test file makes one.
 """
 
 import random

@@ -59,6 +59,12 @@ def test_auroc_by_hand():
     assert auroc_out_of_set(Scores(list(key), ["l0", "l1"], shifted), key) == pytest.approx(2.5 / 4)
 
 
+def test_auroc_sees_differences_between_posteriors_that_round_to_one():
+    key = {"a": "l0", "x": OUT_OF_SET}
+    loglik = np.array([[0.0, -60.0, -70.0], [0.0, -50.0, -70.0]])
+    assert auroc_out_of_set(Scores(list(key), ["l0", "l1", "l2"], loglik), key) == 1
+
+
 def test_auroc_needs_both_kinds():
     scores = Scores(["a"], ["l0", "l1"], np.zeros((1, 2)))
     for language in ("l0", OUT_OF_SET):

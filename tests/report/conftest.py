@@ -170,6 +170,11 @@ def write_fake_run(
     return path
 
 
+@pytest.fixture(scope="session")
+def write_run() -> Callable[..., Path]:
+    return write_fake_run
+
+
 @pytest.fixture
 def fake_run(tmp_path: Path) -> Callable[..., Path]:
     """`fake_run(systems=["2", "5"], …)` → the path of a metrics.json."""

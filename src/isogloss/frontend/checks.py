@@ -45,6 +45,12 @@ def check_samples(samples: np.ndarray, sample_rate: float) -> tuple[np.ndarray, 
     return np.ascontiguousarray(samples), INT16_SCALE
 
 
+def to_float32(samples: np.ndarray) -> np.ndarray:
+    """A checked waveform as float32 in [-1, 1]: int16 is divided by 32768, which float32 holds exactly."""
+    checked, scale = check_samples(samples, 1.0)  # what a sample is does not depend on the rate
+    return np.multiply(checked, scale / INT16_SCALE, dtype=np.float32)
+
+
 def check_frames(frames: np.ndarray, what: str = "frames") -> np.ndarray:
     """Judge a feature matrix [T, D]; returns it as contiguous float32. Raises IsoglossError."""
     if not isinstance(frames, np.ndarray) or frames.ndim != 2 or frames.dtype.kind != "f":

@@ -34,56 +34,85 @@ def sliding_cmn(
     Raises IsoglossError for another shape, NaN, infinite values or an empty window.
     """
     frames = check_frames(frames)
-    if window < 1 or min_window < 1:
-        raise IsoglossError(f"window {window} and min_window {min_window} frames: expected at least 1")
-    normalised = np.empty_like(frames)
-    _slide(frames, window, centre, normalise_variance, min_window, normalised)
-    return normalised
+    window_of = SlidingWindow(window, centre, normalise_variance, min_window, frames.shape[1])
+    return window_of.normalise(frames, 0, 0, frames.shape[0], frames.shape[0])
+
+
+class SlidingWindow:
+    """The window and the sums over it, which move from frame to frame."""
+
+    def __init__(self, window: int, centre: bool, normalise_variance: bool, min_window: int, dim: int) -> None:
+        if window < 1 or min_window < 1:
+            raise IsoglossError(f"window {window} and min_window {min_window} frames: expected at least 1")
+        self.window, self.centre, self.min_window = window, centre, min_window
+        self.normalise_variance = normalise_variance
+        self._sums = np.zeros((2, dim))  # Σx and Σx² over the window
+        self._summed = np.zeros(2, dtype=np.int64)  # first frame in the sums and one past the last
+
+    def needed(self, t: int) -> int:
+        """Frames that must be known before frame t of an unfinished utterance can be normalised: b, one past W_t."""
+        if self.centre:
+            return max(t - self.window // 2, 0) + self.window
+        return max(t + 1, self.min_window)
+
+    def normalise(self, frames: np.ndarray, frames_start: int, first: int, stop: int, num_frames: int) -> np.ndarray:
+        """Frames first … stop − 1 (each only once, in order) of an utterance of num_frames.
+
+        frames [*, D] float32 holds the utterance from frame frames_start on. Returns float32 [stop − first, D].
+        """
+        normalised = np.empty((stop - first, frames.shape[1]), dtype=np.float32)
+        _slide(
+            frames, frames_start, first, num_frames, self.window, self.centre, self.normalise_variance, self.min_window,
+            self._sums, self._summed, normalised,
+        )  # fmt: skip
+        return normalised
 
 
 @njit(cache=True, nogil=True)
 def _slide(
-    frames: np.ndarray, window: int, centre: bool, normalise_variance: bool, min_window: int, normalised: np.ndarray
+    frames: np.ndarray,
+    frames_start: int,
+    first: int,
+    num_frames: int,
+    window: int,
+    centre: bool,
+    normalise_variance: bool,
+    min_window: int,
+    sums: np.ndarray,
+    summed: np.ndarray,
+    normalised: np.ndarray,
 ) -> None:
-    num_frames, dim = frames.shape
-    total = np.zeros(dim)  # Σ x over W_t
-    squares = np.zeros(dim)  # Σ x²
-    first, stop = 0, 0  # frames now in the sums
-    for t in range(num_frames):
+    dim = frames.shape[1]
+    for t in range(first, first + normalised.shape[0]):
         if centre:
-            a = t - window // 2
+            a = max(t - window // 2, 0)
             b = a + window
         else:
-            a = t - window
-            b = t + 1
-        if a < 0:
-            b -= a
-            a = 0
-        if not centre and b > t:
+            a = max(t - window, 0)
             b = max(t + 1, min_window)
         if b > num_frames:
             a = max(a - (b - num_frames), 0)
             b = num_frames
-        while stop < b:
+        while summed[1] < b:
             for d in range(dim):
-                x = np.float64(frames[stop, d])
-                total[d] += x
-                squares[d] += x * x
-            stop += 1
-        while first < a:
+                x = np.float64(frames[summed[1] - frames_start, d])
+                sums[0, d] += x
+                sums[1, d] += x * x
+            summed[1] += 1
+        while summed[0] < a:
             for d in range(dim):
-                x = np.float64(frames[first, d])
-                total[d] -= x
-                squares[d] -= x * x
-            first += 1
+                x = np.float64(frames[summed[0] - frames_start, d])
+                sums[0, d] -= x
+                sums[1, d] -= x * x
+            summed[0] += 1
         count = b - a
         for d in range(dim):
-            mean = total[d] / count
-            value = frames[t, d] - mean
+            mean = sums[0, d] / count
+            value = frames[t - frames_start, d] - mean
             if normalise_variance:
-                variance = max(squares[d] / count - mean * mean, SLIDING_VARIANCE_FLOOR)
+                variance = max(sums[1, d] / count - mean * mean, SLIDING_VARIANCE_FLOOR)
                 value = value / np.sqrt(variance) if count > 1 else 0.0
-            normalised[t, d] = value
+            normalised[t - first, d] = value
 
 
 def cmvn_stats(frames: np.ndarray) -> np.ndarray:

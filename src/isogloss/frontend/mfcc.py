@@ -12,7 +12,9 @@ with ε = 2^−23, mel(f) = 1127 ln(1 + f/700); M_b a triangle in mel, its corne
 mel(high_freq), evaluated at the bins' centre frequencies; D the orthonormal DCT-II; l_j = 1 + Q/2 sin(πj/Q) the lifter.
 With use_energy, c_0 = max(E, log energy_floor).
 
-Everything up to the logarithm is computed in float64: a band 80 dB below the loudest loses its digits in float32.
+Up to the window values are float32, rounded at each step as in the definition: under a large DC offset the rounded mean
+leaves a rest that shows in the lowest band. From the DFT on they are float64: a band 80 dB below the loudest would lose
+its digits in float32.
 
 Source: Davis and Mermelstein, "Comparison of parametric representations for monosyllabic word recognition", IEEE Trans.
 ASSP 28(4), 1980; conventions and option names Kaldi's.
@@ -22,13 +24,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import scipy.fft
 from numba import njit
 
 from isogloss.frontend.checks import check_samples
-from isogloss.frontend.windows import Framing, window
+from isogloss.frontend.windows import Framing, float32_pair_sum, window
 from isogloss.types import IsoglossError
 
 EPSILON = float(np.finfo(np.float32).eps)  # floor of every logarithm's argument
@@ -96,9 +99,8 @@ def mfcc(
     cepstra = np.empty((options.framing.num_frames(checked.shape[0]), num_ceps), dtype=np.float32)
     for first in range(0, cepstra.shape[0], BLOCK_FRAMES):
         block = cepstra[first : first + BLOCK_FRAMES]
-        power, energy = power_spectra(checked, scale, first, block.shape[0], options)
-        log_mel = np.log(np.maximum(power @ mel_filters(options).T, EPSILON))
-        block[:] = log_mel @ cosines.T
+        mel, energy = mel_energies(checked, scale, first, block.shape[0], options)
+        block[:] = np.einsum("tb,jb->tj", np.log(np.maximum(mel, EPSILON)), cosines)
         if use_energy:
             block[:, 0] = floor_energy(energy, energy_floor)
     return cepstra
@@ -137,28 +139,28 @@ def fbank(
     bank = np.empty((options.framing.num_frames(checked.shape[0]), first_bin + num_mel_bins), dtype=np.float32)
     for first in range(0, bank.shape[0], BLOCK_FRAMES):
         block = bank[first : first + BLOCK_FRAMES]
-        power, energy = power_spectra(checked, scale, first, block.shape[0], options)
-        mel = (power if use_power else np.sqrt(power)) @ mel_filters(options).T
+        mel, energy = mel_energies(checked, scale, first, block.shape[0], options, use_power)
         block[:, first_bin:] = np.log(np.maximum(mel, EPSILON)) if use_log else mel
         if use_energy:
             block[:, 0] = floor_energy(energy, energy_floor)
     return bank
 
 
-def power_spectra(
-    samples: np.ndarray, scale: float, first_frame: int, num_frames: int, options: SpectralOptions
+def mel_energies(
+    samples: np.ndarray, scale: float, first_frame: int, num_frames: int, options: SpectralOptions, use_power: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Power spectra [num_frames, N/2] and log energies [num_frames] of consecutive frames, both float64."""
-    framing = options.framing
-    stretch = framing.cut(samples, first_frame, num_frames, scale)
-    frames = np.empty((num_frames, padded_length(framing.length)))
+    """Σ_k M_bk P_k [num_frames, num_mel_bins] and log energies [num_frames] of consecutive frames, both float64."""
+    framing, filters = options.framing, mel_filters(options)
+    frames = np.empty((num_frames, 2 * filters.weights.shape[1]))
     energy = np.empty(num_frames)
     _window_frames(
-        stretch, framing.shift, _weights(options), options.preemphasis, options.remove_dc_offset, options.raw_energy,
-        frames, energy,
+        framing.cut(samples, first_frame, num_frames, scale), framing.shift, _window_weights(options),
+        np.float32(options.preemphasis), options.remove_dc_offset, options.raw_energy, frames, energy,
     )  # fmt: skip
-    spectrum = scipy.fft.rfft(frames, overwrite_x=True)[:, :-1]  # the mel filters do not use the Nyquist bin
-    return spectrum.real**2 + spectrum.imag**2, energy
+    spectra = scipy.fft.rfft(frames, overwrite_x=True)
+    mel = np.empty((num_frames, options.num_mel_bins))
+    _sum_bands(spectra, use_power, filters.weights, filters.first, filters.stop, mel)
+    return mel, energy
 
 
 @njit(cache=True, nogil=True)
@@ -166,35 +168,53 @@ def _window_frames(
     stretch: np.ndarray,
     shift: int,
     weights: np.ndarray,
-    preemphasis: float,
+    preemphasis: np.float32,
     remove_dc_offset: bool,
     raw_energy: bool,
     frames: np.ndarray,
     energy: np.ndarray,
 ) -> None:
     length = weights.shape[0]
+    x = np.empty(length, dtype=np.float32)
+    windowed = np.empty(length, dtype=np.float32)
     for t in range(frames.shape[0]):
-        x = stretch[t * shift : t * shift + length]
-        out = frames[t]
-        mean = 0.0
+        x[:] = stretch[t * shift : t * shift + length]
         if remove_dc_offset:
+            mean = np.float32(float32_pair_sum(x)) / np.float32(length)
             for i in range(length):
-                mean += x[i]
-            mean /= length
-        for i in range(length):
-            out[i] = x[i] - mean
-        raw = 0.0
-        for i in range(length):
-            raw += out[i] * out[i]
-        previous = out[0]
-        windowed = 0.0
-        for i in range(length):
-            current = out[i]
-            out[i] = (current - preemphasis * previous) * weights[i]
-            windowed += out[i] * out[i]
-            previous = current
-        out[length:] = 0.0
-        energy[t] = np.log(max(raw if raw_energy else windowed, EPSILON))
+                x[i] -= mean
+        windowed[0] = (x[0] - preemphasis * x[0]) * weights[0]
+        for i in range(1, length):
+            windowed[i] = (x[i] - preemphasis * x[i - 1]) * weights[i]
+        frames[t, :length] = windowed
+        frames[t, length:] = 0.0
+        energy[t] = np.log(max(_sum_squares(x if raw_energy else windowed), EPSILON))
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "nsz"})
+def _sum_squares(x: np.ndarray) -> float:
+    total = 0.0
+    for i in range(x.shape[0]):
+        total += np.float64(x[i]) * np.float64(x[i])
+    return total
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "nsz", "contract"})
+def _sum_bands(
+    spectra: np.ndarray, use_power: bool, weights: np.ndarray, first: np.ndarray, stop: np.ndarray, mel: np.ndarray
+) -> None:
+    num_bands, num_bins = weights.shape
+    power = np.empty(num_bins)
+    for t in range(spectra.shape[0]):
+        for k in range(num_bins):
+            power[k] = spectra[t, k].real ** 2 + spectra[t, k].imag ** 2
+        if not use_power:
+            power[:] = np.sqrt(power)
+        for b in range(num_bands):
+            total = 0.0
+            for k in range(first[b], stop[b]):
+                total += weights[b, k] * power[k]
+            mel[t, b] = total
 
 
 def floor_energy(energy: np.ndarray, energy_floor: float) -> np.ndarray:
@@ -202,19 +222,22 @@ def floor_energy(energy: np.ndarray, energy_floor: float) -> np.ndarray:
     return np.maximum(energy, np.log(energy_floor)) if energy_floor > 0.0 else energy
 
 
-def padded_length(length: int) -> int:
-    """The next power of two."""
-    return 1 << (length - 1).bit_length()
+@lru_cache(maxsize=16)
+def _window_weights(options: SpectralOptions) -> np.ndarray:
+    return window(options.window_type, options.framing.length).astype(np.float32)
+
+
+class MelFilters(NamedTuple):
+    """M, and where each of its rows is not zero."""
+
+    weights: np.ndarray  # [num_mel_bins, N/2] float64
+    first: np.ndarray  # [num_mel_bins] first bin
+    stop: np.ndarray  # [num_mel_bins] one past the last
 
 
 @lru_cache(maxsize=16)
-def _weights(options: SpectralOptions) -> np.ndarray:
-    return window(options.window_type, options.framing.length)
-
-
-@lru_cache(maxsize=16)
-def mel_filters(options: SpectralOptions) -> np.ndarray:
-    """M [num_mel_bins, N/2] float64: triangles in mel. Raises IsoglossError for impossible bands or an empty filter."""
+def mel_filters(options: SpectralOptions) -> MelFilters:
+    """Triangles in mel. Raises IsoglossError for impossible bands or an empty filter."""
     nyquist = 0.5 * options.sample_rate
     high = options.high_freq if options.high_freq > 0.0 else nyquist + options.high_freq
     if options.num_mel_bins < 3 or not 0.0 <= options.low_freq < high <= nyquist:
@@ -222,18 +245,19 @@ def mel_filters(options: SpectralOptions) -> np.ndarray:
             f"{options.num_mel_bins} mel bins from {options.low_freq} to {high} Hz at {options.sample_rate} Hz: expected at "
             f"least 3 bins inside 0 … {nyquist} Hz; is the sample rate the audio's own?"
         )
-    num_bins = padded_length(options.framing.length) // 2
+    num_bins = (1 << (options.framing.length - 1).bit_length()) // 2  # N, the frame length rounded up to a power of two
     bin_mel = hz_to_mel(np.arange(num_bins) * options.sample_rate / (2 * num_bins))
     corners = np.linspace(hz_to_mel(options.low_freq), hz_to_mel(high), options.num_mel_bins + 2)[:, None]
     left, centre, right = corners[:-2], corners[1:-1], corners[2:]
-    filters = np.maximum(np.minimum((bin_mel - left) / (centre - left), (right - bin_mel) / (right - centre)), 0.0)
-    empty = np.flatnonzero(filters.sum(axis=1) == 0.0)
+    weights = np.maximum(np.minimum((bin_mel - left) / (centre - left), (right - bin_mel) / (right - centre)), 0.0)
+    used = weights > 0.0
+    empty = np.flatnonzero(~used.any(axis=1))
     if empty.size:
         raise IsoglossError(
             f"mel filter {empty[0]} of {options.num_mel_bins} holds no frequency bin ({num_bins} bins, {options.low_freq} … "
             f"{high} Hz): expected fewer mel bins or longer frames"
         )
-    return filters
+    return MelFilters(weights, used.argmax(axis=1), num_bins - used[:, ::-1].argmax(axis=1))
 
 
 def hz_to_mel(hz: np.ndarray | float) -> np.ndarray:

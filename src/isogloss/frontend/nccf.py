@@ -14,6 +14,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from isogloss.frontend.windows import float32_pair_sum
+
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def nccf(
@@ -66,14 +68,10 @@ def nccf(
 @njit(cache=True, nogil=True)
 def _centre(frame: np.ndarray, window: int, preemphasis: np.float32, w: np.ndarray) -> None:
     """w = frame, pre-emphasised, less the mean of its first `window` samples; rounded to float32 at each step."""
-    previous = frame[0]
-    total = 0.0
+    emphasised = np.empty_like(frame)
+    emphasised[0] = frame[0] - preemphasis * frame[0]
+    for i in range(1, frame.shape[0]):
+        emphasised[i] = frame[i] - preemphasis * frame[i - 1]
+    mean = np.float32(float32_pair_sum(emphasised[:window])) / np.float32(window)
     for i in range(frame.shape[0]):
-        emphasised = np.float32(frame[i] - np.float32(preemphasis * previous))
-        previous = frame[i]
-        w[i] = emphasised
-        if i < window:
-            total += emphasised
-    mean = np.float32(total / window)
-    for i in range(frame.shape[0]):
-        w[i] = np.float32(np.float32(w[i]) - mean)
+        w[i] = emphasised[i] - mean

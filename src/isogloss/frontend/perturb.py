@@ -14,7 +14,7 @@ import math
 import numpy as np
 import soxr
 
-from isogloss.frontend.checks import INT16_SCALE, check_samples
+from isogloss.frontend.checks import to_float32
 from isogloss.types import IsoglossError
 
 CLIP_LOW, CLIP_HIGH = -1.0, 32767.0 / 32768.0
@@ -26,7 +26,7 @@ def perturb_speed(samples: np.ndarray, factor: float) -> np.ndarray:
     factor 1 returns the samples unchanged (as float32). Overshoot of the band-limited signal is clipped, as in a
     16-bit file. Raises IsoglossError for a factor outside [0.1, 10] or samples that are not a waveform.
     """
-    waveform = _as_float(samples)
+    waveform = to_float32(samples)
     _check_factor("speed", factor, 0.1, 10.0)
     length = math.floor(waveform.shape[0] / factor + 0.5)
     if factor == 1.0 or length == 0:
@@ -43,14 +43,9 @@ def perturb_volume(samples: np.ndarray, factor: float) -> np.ndarray:
 
     Raises IsoglossError for a factor outside (0, 100] or samples that are not a waveform.
     """
-    waveform = _as_float(samples)
+    waveform = to_float32(samples)
     _check_factor("volume", factor, 0.0, 100.0)
     return np.clip(waveform * np.float32(factor), CLIP_LOW, CLIP_HIGH)
-
-
-def _as_float(samples: np.ndarray) -> np.ndarray:
-    checked, scale = check_samples(samples, 1.0)  # neither perturbation depends on the sample rate
-    return checked.astype(np.float32) * np.float32(scale / INT16_SCALE)
 
 
 def _check_factor(what: str, factor: float, low: float, high: float) -> None:

@@ -18,6 +18,7 @@ speech recognition", ICASSP 2014.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -57,7 +58,7 @@ class PitchTracker:
     def __init__(self, options: PitchOptions, ballast: Ballast | None = None, max_pending: int | None = None) -> None:
         self.options = options
         self.num_frames = 0  # measured so far
-        self._ballast = ballast or self._ballast_so_far
+        self._ballast = ballast
         self._max_pending = max_pending
         self._resampler = options.resampler()
         self._path = LagPath(options)
@@ -66,7 +67,7 @@ class PitchTracker:
         self._sums = np.zeros((1, 2))  # Σx, Σx² of the samples before _signal_start
 
     def accept(self, samples: np.ndarray, finished: bool = False) -> np.ndarray:
-        """samples [S] float64, 16-bit scale → frames [n, 2] that are now settled; `finished` returns all that remain."""
+        """samples [S] float32, 16-bit scale → frames [n, 2] that are now settled; `finished` returns all that remain."""
         options = self.options
         self._signal = np.concatenate((self._signal, self._resampler.accept(samples, finished)))
         stop = max(self.num_frames, options.num_frames(self._resampler.num_outputs, finished))
@@ -74,7 +75,7 @@ class PitchTracker:
         signal = self._signal
         if finished:
             signal = np.concatenate((signal, np.zeros(options.span, dtype=np.float32)))
-        ballast, final_ballast = self._ballast(np.arange(self.num_frames, stop))
+        ballast, final_ballast = (self._ballast or self._ballast_so_far)(np.arange(self.num_frames, stop))
         num_lags = options.last_lag + 1 - options.first_lag
         led = np.empty((starts.shape[0], num_lags), dtype=np.float32)
         plain = np.empty_like(led)
@@ -90,7 +91,8 @@ class PitchTracker:
     def _forget(self, needed: int) -> None:
         """Drop samples before `needed`, keeping their sums."""
         dropped = min(max(needed - self._signal_start, 0), self._signal.shape[0])
-        self._sums = _running_sums(self._sums, self._signal[:dropped])[-1:]
+        if self._ballast is None:
+            self._sums = _running_sums(self._sums, self._signal[:dropped])[-1:]
         self._signal = self._signal[dropped:]
         self._signal_start += dropped
 
@@ -100,7 +102,7 @@ class PitchTracker:
         starts = self.options.frame_starts(frames[0], frames[-1] + 1)
         stop = np.minimum(starts + self.options.span, self._resampler.num_outputs)
         total, squares = _running_sums(self._sums, self._signal)[stop - self._signal_start].T
-        ballast = _to_ballast(total, squares, stop, self.options)
+        ballast = to_ballast(mean_square(total, squares, stop), self.options)
         return ballast, ballast
 
 
@@ -110,29 +112,32 @@ def _running_sums(before: np.ndarray, signal: np.ndarray) -> np.ndarray:
     return np.cumsum(np.concatenate((before, np.stack([values, values**2], axis=1))), axis=0)
 
 
-def _to_ballast(total: np.ndarray, squares: np.ndarray, count: np.ndarray, options: PitchOptions) -> np.ndarray:
-    mean_square = squares / count - (total / count) ** 2
+def mean_square(total: Any, squares: Any, count: Any) -> Any:
+    """Variance from Σx, Σx² and n; 0 of no samples. Numbers or arrays."""
+    count = np.maximum(count, 1)
+    return squares / count - (total / count) ** 2
+
+
+def to_ballast(mean_square: Any, options: PitchOptions) -> Any:
+    """(W · mean square)² · nccf_ballast."""
     return (mean_square * options.window) ** 2 * options.nccf_ballast
 
 
 def _whole_ballast(samples: np.ndarray, scale: float, options: PitchOptions) -> Ballast:
     """The default ballast: one for frames complete before the resampler is flushed, one for those after."""
     resampler = options.resampler()
-    sums = np.zeros((1, 2))
-    num_early, early_sums = 0, sums
+    total = squares = 0.0
     for block, last in _blocks(samples, scale, options):
-        sums = _running_sums(sums, resampler.accept(block))[-1:]
-        if last:
-            num_early, early_sums = resampler.num_outputs, sums
-            sums = _running_sums(sums, resampler.accept(np.zeros(0), finished=True))[-1:]
-    num_samples = resampler.num_outputs
-    early_frames = options.num_frames(num_early, finished=False)
-    mean_squares = []
-    for (total, squares), count in ((early_sums[0], num_early), (sums[0], num_samples)):
-        mean_squares.append(squares / count - (total / count) ** 2 if count else 0.0)
-    early, late = ((value * options.window) ** 2 * options.nccf_ballast for value in mean_squares)
-    differ = abs(mean_squares[0] - mean_squares[1]) > 0.01 * (abs(mean_squares[0]) + abs(mean_squares[1]))
-    # One ballast throughout if the tracker, having met the end or its 500th frame, finds the two too far apart.
+        for piece, finished in ((block, False), (block[:0], True))[: 1 + last]:
+            resampled = resampler.accept(piece, finished).astype(np.float64)
+            total, squares = total + resampled.sum(), squares + resampled @ resampled
+            if last and not finished:
+                early_frames = options.num_frames(resampler.num_outputs, finished=False)
+                early_mean_square = mean_square(total, squares, resampler.num_outputs)
+    late_mean_square = mean_square(total, squares, resampler.num_outputs)
+    early, late = (to_ballast(value, options) for value in (early_mean_square, late_mean_square))
+    differ = abs(early_mean_square - late_mean_square) > 0.01 * (early_mean_square + late_mean_square)
+    # A tracker that meets the end, or its recompute_frame-th frame, only after the flush corrects what it has.
     correct = differ and early_frames < options.recompute_frame
 
     def ballast(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -143,7 +148,7 @@ def _whole_ballast(samples: np.ndarray, scale: float, options: PitchOptions) -> 
 
 
 def _blocks(samples: np.ndarray, scale: float, options: PitchOptions) -> Iterator[tuple[np.ndarray, bool]]:
-    """Stretches of the waveform as float64 on the 16-bit scale, and whether each is the last."""
+    """Stretches of the waveform as float32 on the 16-bit scale, and whether each is the last."""
     size = int(BLOCK_SECONDS * options.sample_rate)
     for start in range(0, max(samples.shape[0], 1), size):
-        yield samples[start : start + size] * np.float64(scale), start + size >= samples.shape[0]
+        yield np.multiply(samples[start : start + size], scale, dtype=np.float32), start + size >= samples.shape[0]

@@ -135,9 +135,8 @@ class PitchOptions:
         rate = np.float32(self.resample_frequency)
         position = self.lags + np.float32(-self.first_lag / self.resample_frequency)
         measured = np.arange(self.last_lag + 1 - self.first_lag, dtype=np.float32) / rate
-        time = (position[:, None] - measured).astype(np.float64)
-        weights = windowed_sinc(time, 0.5 * self.resample_frequency, self.upsample_filter_width)
-        return (weights / self.resample_frequency).astype(np.float32)
+        time = position[:, None] - measured
+        return windowed_sinc(time, 0.5 * self.resample_frequency, self.upsample_filter_width) / rate
 
     @cached_property
     def transition_cost(self) -> np.float32:

@@ -1,4 +1,4 @@
-"""Band-limited resampling with a short Hann-windowed sinc: the resampler inside the pitch tracker's definition.
+"""Resampling with a short Hann-windowed sinc, as inside the pitch tracker's definition.
 
     y(t) = Σ_n x_n h(n/r_in − t) / r_in,    r_in, r_out in Hz, outputs at t = k / r_out
     h(t) = 2c sinc(2c·t) · ½(1 + cos(2πc·t / Z))  for |t| < Z/(2c), else 0;   c = cutoff in Hz, Z = num_zeros
@@ -6,7 +6,8 @@
 Z is the number of zeros of the sinc on each side. With g = gcd(r_in, r_out) the weights repeat every r_out/g outputs
 (the phases), each r_in/g inputs further on. Samples outside the signal count as 0.
 
-Quality resampling of audio belongs to soxr (`perturb`, `audio`); with Z = 1 this filter is deliberately soft.
+Quality resampling of audio belongs to soxr (`perturb`, `audio`). This one is for agreeing with Kaldi; in the pitch tracker,
+with Z = 1, the filter is deliberately soft.
 Source: Ghahremani et al., "A pitch extraction algorithm tuned for automatic speech recognition", ICASSP 2014, §3.
 """
 
@@ -17,7 +18,19 @@ import math
 import numpy as np
 from numba import njit
 
+from isogloss.frontend.checks import to_float32
 from isogloss.types import IsoglossError
+
+
+def resample(samples: np.ndarray, rate_in: int, rate_out: int, num_zeros: int = 6) -> np.ndarray:
+    """A whole waveform at another rate, as Kaldi's front end does it (`--allow-upsample`): cutoff 0.99 of the lower Nyquist.
+
+    samples [S] int16, or float32 / float64 in [-1, 1] → float32 [⌈S · rate_out / rate_in⌉] in about [-1, 1]. Rates in whole
+    Hz. Raises IsoglossError.
+    """
+    cutoff_hz = float(np.float32(0.99 * 0.5 * min(rate_in, rate_out)))
+    resampler = Resampler(rate_in, rate_out, cutoff_hz, num_zeros)
+    return resampler.accept(to_float32(samples), finished=True)
 
 
 class Resampler:
@@ -40,11 +53,12 @@ class Resampler:
         self.first_input = np.ceil((time - self.half_width_seconds) * self.rate_in).astype(np.int64)
         num_taps = int(2.0 * self.half_width_seconds * self.rate_in) + 2
         offset = (self.first_input[:, None] + np.arange(num_taps)) / self.rate_in - time[:, None]
-        self.weights = windowed_sinc(offset, cutoff_hz, num_zeros) / self.rate_in  # [phases, taps]
+        weights = windowed_sinc(offset.astype(np.float32), cutoff_hz, num_zeros)
+        self.weights = weights / np.float32(self.rate_in)  # [phases, taps] float32
 
         self.num_inputs = 0
         self.num_outputs = 0
-        self._kept = np.zeros(num_taps)  # the inputs still needed; silence before the first
+        self._kept = np.zeros(num_taps, dtype=np.float32)  # the inputs still needed; silence before the first
         self._kept_start = -num_taps
 
     def count_outputs(self, num_inputs: int, finished: bool) -> int:
@@ -57,10 +71,10 @@ class Resampler:
         return max(0, -(-ticks // per_output))  # outputs k with k·per_output < ticks
 
     def accept(self, samples: np.ndarray, finished: bool = False) -> np.ndarray:
-        """The outputs that `samples` [S] float64 make possible: float32. `finished` flushes the end."""
+        """The outputs that `samples` [S] float32 make possible, float32. `finished` flushes the end."""
         self.num_inputs += samples.shape[0]
         num_taps = self.weights.shape[1]
-        padding = np.zeros(num_taps if finished else 0)  # silence after the last input
+        padding = np.zeros(num_taps if finished else 0, dtype=np.float32)  # silence after the last input
         stretch = np.concatenate((self._kept, samples, padding))
         outputs = np.empty(self.count_outputs(self.num_inputs, finished) - self.num_outputs, dtype=np.float32)
         _filter(stretch, self._kept_start, self.num_outputs, self.unit_in, self.first_input, self.weights, outputs)
@@ -88,13 +102,18 @@ def _filter(
         start = unit * unit_in + first_input[phase] - stretch_start
         total = 0.0
         for n in range(num_taps):
-            total += stretch[start + n] * weights[phase, n]
+            total += np.float64(stretch[start + n] * weights[phase, n])  # a float32 product
         outputs[k] = total
 
 
 def windowed_sinc(time: np.ndarray, cutoff_hz: float, num_zeros: int) -> np.ndarray:
-    """h(t) of the heading; time in seconds, any shape."""
-    window = np.where(
-        np.abs(time) < num_zeros / (2.0 * cutoff_hz), 0.5 * (1.0 + np.cos(2.0 * np.pi * cutoff_hz / num_zeros * time)), 0.0
-    )
-    return 2.0 * cutoff_hz * np.sinc(2.0 * cutoff_hz * time) * window
+    """h(t) of the heading; time in seconds, float32, any shape → float32.
+
+    Time, window, sinc and their product are each rounded to float32, as in the definition: where a resampled signal has
+    little energy (above the old Nyquist frequency, say), this rounding is most of what there is to agree on.
+    """
+    time = time.astype(np.float64)
+    hann = 0.5 * (1.0 + np.cos(2.0 * np.pi * cutoff_hz / num_zeros * time))
+    window = np.where(np.abs(time) < num_zeros / (2.0 * cutoff_hz), hann, 0.0).astype(np.float32)
+    sinc = np.where(time == 0.0, 2.0 * cutoff_hz, np.sin(2.0 * np.pi * cutoff_hz * time) / (np.pi * (time + (time == 0.0))))
+    return sinc.astype(np.float32) * window

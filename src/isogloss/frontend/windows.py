@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 
 from isogloss.types import IsoglossError
 
@@ -52,16 +53,16 @@ class Framing:
     def cut(self, samples: np.ndarray, first_frame: int, num_frames: int, scale: float) -> np.ndarray:
         """The stretch of samples that frames first_frame … first_frame + num_frames − 1 cover, mirrored at the edges.
 
-        Returns float64 [(num_frames − 1)·H + L], multiplied by `scale`.
+        Returns float32 [(num_frames − 1)·H + L], multiplied by `scale`.
         """
         start = self.start(first_frame)
         stop = start + (num_frames - 1) * self.shift + self.length
         size = samples.shape[0]
         if start >= 0 and stop <= size:
-            return samples[start:stop] * np.float64(scale)
+            return np.multiply(samples[start:stop], scale, dtype=np.float32)
         # Mirroring with the edge sample repeated has period 2S: fold the index into it.
         index = np.arange(start, stop) % (2 * size)
-        return samples[np.where(index < size, index, 2 * size - 1 - index)] * np.float64(scale)
+        return np.multiply(samples[np.where(index < size, index, 2 * size - 1 - index)], scale, dtype=np.float32)
 
 
 def window(window_type: str, length: int, blackman_coeff: float = 0.42) -> np.ndarray:
@@ -89,3 +90,18 @@ def window(window_type: str, length: int, blackman_coeff: float = 0.42) -> np.nd
     if window_type == "rectangular":
         return np.ones(length)
     raise IsoglossError(f"window type {window_type!r}: expected one of {', '.join(WINDOW_TYPES)}")
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "nsz"})
+def float32_pair_sum(x: np.ndarray) -> float:
+    """Σ x of float32 [n], neighbours added in float32 and the pairs in float64.
+
+    Kaldi's mean is a BLAS dot product that adds in this way. It matters: a mean one digit apart rounds every sample of
+    the frame differently, which is seen in bands 90 dB below the loudest. 16-bit samples sum exactly either way.
+    """
+    total = 0.0
+    for i in range(0, x.shape[0] - 1, 2):
+        total += np.float64(x[i] + x[i + 1])
+    if x.shape[0] % 2:
+        total += np.float64(x[-1])
+    return total

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from isogloss.metrics.trials import as_weights, like_weights, sort_trials, truth
+from isogloss.metrics.cavg import detection_llr
+from isogloss.metrics.trials import as_weights, like_weights, ratio, sort_trials, truth
 from isogloss.types import IsoglossError, Key, Scores
 
 
@@ -27,22 +28,22 @@ def confusion(scores: Scores, key: Key, weights: np.ndarray | None = None) -> np
 def accuracy(scores: Scores, key: Key, weights: np.ndarray | None = None) -> np.ndarray:
     """Share of the utterances of enrolled languages whose language scores highest; NaN without any such utterance."""
     counts = confusion(scores, key, weights)[..., :-1, :]
-    return _ratio(np.trace(counts, axis1=-2, axis2=-1), counts.sum(axis=(-2, -1)))
+    return ratio(np.trace(counts, axis1=-2, axis2=-1), counts.sum(axis=(-2, -1)))
 
 
 def recall(scores: Scores, key: Key, weights: np.ndarray | None = None) -> np.ndarray:
     """[..., C] per-language accuracy; NaN for a language without utterances."""
     counts = confusion(scores, key, weights)[..., :-1, :]
-    return _ratio(np.diagonal(counts, axis1=-2, axis2=-1), counts.sum(axis=-1))
+    return ratio(np.diagonal(counts, axis1=-2, axis2=-1), counts.sum(axis=-1))
 
 
 def macro_f1(scores: Scores, key: Key, weights: np.ndarray | None = None) -> np.ndarray:
     """Mean over the tested languages of F1 = 2·hits / (utterances of l + utterances called l)."""
     counts = confusion(scores, key, weights)[..., :-1, :]
     num_true, num_called = counts.sum(axis=-1), counts.sum(axis=-2)
-    f1 = _ratio(2 * np.diagonal(counts, axis1=-2, axis2=-1), num_true + num_called)
+    f1 = ratio(2 * np.diagonal(counts, axis1=-2, axis2=-1), num_true + num_called)
     tested = num_true > 0
-    return _ratio(np.where(tested, f1, 0.0).sum(axis=-1), tested.sum(axis=-1))
+    return ratio(np.where(tested, f1, 0.0).sum(axis=-1), tested.sum(axis=-1))
 
 
 def auroc_out_of_set(scores: Scores, key: Key, weights: np.ndarray | None = None) -> np.ndarray:
@@ -58,20 +59,9 @@ def auroc_out_of_set(scores: Scores, key: Key, weights: np.ndarray | None = None
         raise IsoglossError(
             f"{int(known.sum())} of {len(known)} utterances are of enrolled languages; needs both kinds"
         )
-    best = scores.loglik.max(axis=1, keepdims=True)
-    confidence = 1 / np.exp(scores.loglik - best).sum(axis=1)  # [U] highest posterior
+    confidence = detection_llr(scores.loglik).max(axis=1)  # [U] log p/(1 − p) of the highest p, which rounds to 1
     trials = sort_trials(confidence[:, None], np.where(known, 0, 1))
-    curves = []
-    for kind in (trials.is_target, ~trials.is_target):
-        below = np.zeros((len(rows), len(kind) + 1))
-        np.cumsum(rows[:, trials.utterance] * kind, axis=1, out=below[:, 1:])
-        curves.append(below[:, trials.cuts])
-    known_below, unknown_below = curves  # [R, G], number of utterances under each threshold
+    known_below, unknown_below = trials.rejected(rows)  # [R, G], number of utterances under each threshold
     halfway = (unknown_below[:, 1:] + unknown_below[:, :-1]) / 2
     area = (np.diff(known_below, axis=1) * halfway).sum(axis=1)
-    return like_weights(_ratio(area, known_below[:, -1] * unknown_below[:, -1]), weights)
-
-
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(part, dtype=np.float64) / whole
+    return like_weights(ratio(area, known_below[:, -1] * unknown_below[:, -1]), weights)

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from isogloss.metrics.trials import as_weights, like_weights, sort_trials, truth
+from isogloss.metrics.trials import as_weights, like_weights, ratio, sort_trials, truth
 from isogloss.types import IsoglossError, Key, Scores
 
 NUM_OLR_THRESHOLDS = 21
@@ -68,7 +68,7 @@ def components(scores: Scores, key: Key, threshold: float, weights: np.ndarray |
     for n in np.unique(true):
         of_n = true == n
         count = rows[:, of_n].sum(axis=1, keepdims=True)  # [R, 1]
-        p_accept[:, :, n] = _ratio(rows[:, of_n] @ accepted[of_n], count)
+        p_accept[:, :, n] = ratio(rows[:, of_n] @ accepted[of_n], count)
     diagonal = np.arange(num_languages)
     p_miss = 1 - p_accept[:, diagonal, diagonal]
     p_accept[:, diagonal, diagonal] = np.nan
@@ -155,7 +155,7 @@ class _Sweep:
         num_languages = len(scores.languages)
         prior = nontarget_priors(num_languages, bool((true == num_languages).any()), p_target, p_oos)
         one_hot = np.eye(num_languages + 1)[true]  # [U, C + 1]
-        share = np.nan_to_num(_ratio(rows, (rows @ one_hot)[:, true])) / num_languages  # [R, U] of one trial
+        share = np.nan_to_num(ratio(rows, (rows @ one_hot)[:, true])) / num_languages  # [R, U] of one trial
         false_alarm = prior[true] * share
         num_detectors = num_languages - (true < num_languages)  # [U], that could raise a false alarm
         trials = sort_trials(scores.loglik, true)
@@ -166,8 +166,3 @@ class _Sweep:
         np.cumsum(cost, axis=1, out=cost)
         np.maximum(cost, 0, out=cost)  # rounding may leave −1e-17 of nothing
         return _Sweep(trials.score, trials.cuts, rows, cost)
-
-
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """part / whole, NaN where the whole is nothing."""
-    return np.divide(part, whole, out=np.full(np.broadcast_shapes(part.shape, whole.shape), np.nan), where=whole > 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from isogloss.metrics.trials import as_weights, like_weights, truth
+from isogloss.metrics.trials import as_weights, like_weights, ratio, truth
 from isogloss.types import IsoglossError, Key, Scores
 
 
@@ -29,6 +29,5 @@ def cllr(scores: Scores, key: Key, weights: np.ndarray | None = None) -> np.ndar
     count = rows[:, known] @ one_hot  # [R, C]
     cost = (rows[:, known] * bits) @ one_hot
     tested = count > 0
-    with np.errstate(invalid="ignore", divide="ignore"):
-        per_language = np.where(tested, cost / count, 0.0)
-        return like_weights(per_language.sum(axis=1) / tested.sum(axis=1), weights)
+    per_language = np.where(tested, ratio(cost, count), 0.0)
+    return like_weights(ratio(per_language.sum(axis=1), tested.sum(axis=1)), weights)

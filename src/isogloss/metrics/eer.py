@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from isogloss.metrics.trials import as_weights, like_weights, sort_trials, truth
+from isogloss.metrics.trials import as_weights, like_weights, ratio, sort_trials, truth
 from isogloss.types import IsoglossError, Key, Scores
 
 
@@ -21,14 +21,8 @@ def error_rates(scores: Scores, key: Key, weights: np.ndarray | None = None) -> 
     trials = sort_trials(scores.loglik, true)
     if not trials.is_target.any():
         raise IsoglossError("no utterance of an enrolled language among the trials: error rates need target trials")
-    rates = []
-    for kind in (trials.is_target, ~trials.is_target):
-        rejected = np.zeros((len(rows), len(kind) + 1))
-        np.cumsum(rows[:, trials.utterance] * kind, axis=1, out=rejected[:, 1:])
-        with np.errstate(invalid="ignore"):
-            rates.append(rejected[:, trials.cuts] / rejected[:, -1:])
-    p_miss, p_correct_reject = rates
-    return like_weights(p_miss, weights), like_weights(1 - p_correct_reject, weights)
+    p_miss, p_right = (ratio(count, count[:, -1:]) for count in trials.rejected(rows))
+    return like_weights(p_miss, weights), like_weights(1 - p_right, weights)
 
 
 def eer(scores: Scores, key: Key, weights: np.ndarray | None = None) -> np.ndarray:
@@ -45,8 +39,8 @@ def eer(scores: Scores, key: Key, weights: np.ndarray | None = None) -> np.ndarr
 def eer_kaldi(scores: Scores, key: Key) -> float:
     """What Kaldi's compute-eer prints, as a share: the published OLR numbers.
 
-    k of K targets lie below the k-th from below; as many of the non-targets, k/K of them, lie above one of theirs. The
-    EER is the first k/K at which that target is above that non-target: a multiple of 1/K, where `eer` interpolates.
+    k/K of the targets lie below target k (of K, ascending); take the non-target that k/K of the non-targets lie above.
+    The EER is the first k/K at which the target is the higher of the two: a multiple of 1/K, where `eer` interpolates.
     """
     true = truth(scores, key)
     is_target = true[:, None] == np.arange(len(scores.languages))

@@ -97,6 +97,11 @@ def like_weights(values: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
     return values if weights is not None and np.ndim(weights) == 2 else values[0]
 
 
+def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """part / whole, NaN where the whole is nothing."""
+    return np.divide(part, whole, out=np.full(np.broadcast_shapes(part.shape, whole.shape), np.nan), where=whole > 0)
+
+
 @dataclass(frozen=True)
 class SortedTrials:
     """All n = U·C trials in ascending order of score: what every threshold sweep walks over."""
@@ -105,6 +110,15 @@ class SortedTrials:
     utterance: np.ndarray  # [n] int
     is_target: np.ndarray  # [n] bool
     cuts: np.ndarray  # [G] int, ascending: the k for which a threshold rejects exactly the k lowest; 0 and n included
+
+    def rejected(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(targets, non-targets) rejected at each cut, each [R, G], for utterance weights [R, U]."""
+        counts = []
+        for kind in (self.is_target, ~self.is_target):
+            below = np.zeros((len(rows), len(kind) + 1))
+            np.cumsum(rows[:, self.utterance] * kind, axis=1, out=below[:, 1:])
+            counts.append(below[:, self.cuts])
+        return counts[0], counts[1]
 
 
 def sort_trials(loglik: np.ndarray, languages: np.ndarray) -> SortedTrials:

@@ -51,7 +51,7 @@ def det_panel(run: RunSummary, condition: str, backend: str) -> Panel | None:
             ax.plot(_probit(det.p_fa, low), _probit(det.p_miss, low), **styles[system.id].matplotlib())
         span = _probit([low, high], low)
         ax.plot(span, span, color=light("rule"), linewidth=0.8, zorder=0)
-        ticks = [t for t in DET_TICKS if low <= t <= high]
+        ticks = _det_ticks(low, high)
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_ticks(list(_probit(ticks, low)), labels=[f"{100 * t:g}" for t in ticks])
         ax.set_xlim(*span)
@@ -176,6 +176,17 @@ def _det_limits(curves: list[Det]) -> tuple[float, float]:
     equal = max(min(max(pair) for pair in zip(det.p_miss, det.p_fa, strict=True)) for det in curves)
     low = min(max(min(resolved, default=0.01), 0.001), equal / 2 if equal > 0.002 else 0.001)
     return low, min(max(4 * equal, 0.05), 0.9)
+
+
+def _det_ticks(low: float, high: float) -> list[float]:
+    """Those of DET_TICKS inside the limits whose labels do not run into each other."""
+    inside = [rate for rate in DET_TICKS if low <= rate <= high]
+    apart = 0.06 * np.ptp(_probit([low, high], low))
+    ticks: list[float] = []
+    for rate in inside:
+        if not ticks or np.ptp(_probit([ticks[-1], rate], low)) >= apart:
+            ticks.append(rate)
+    return ticks
 
 
 def _probit(rates: list[float], floor: float) -> np.ndarray:

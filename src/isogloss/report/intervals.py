@@ -31,8 +31,8 @@ def table1_panel(table: Table) -> Panel | None:
 
     return Panel(
         key="table1",
-        alt=f"{table.metric.title} of {len(table.rows)} systems under {len(table.conditions)} conditions, each with its "
-        "95 % interval; the same numbers stand in the table.",
+        alt=f"{table.metric.title} of {len(table.rows)} systems under {len(table.conditions)} conditions, each with "
+        "its 95 % interval; the same numbers stand in the table.",
         draw=draw,
         width=names_width + 1.75 * len(table.conditions),
         height=0.9 + 0.27 * len(table.rows),

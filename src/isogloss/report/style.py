@@ -105,7 +105,7 @@ def svg(panel: Panel) -> str:
         text = text.replace(colour, f"var(--{name})")
     alt = panel.alt.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
     head = f'<svg role="img" aria-label="{alt}" style="--width: {panel.width:g}" '
-    body = re.sub(r'^<svg[^>]*?(viewBox="[^"]*")[^>]*>', rf"{head}\1>", text)
+    body = re.sub(r'^<svg[^>]*?(viewBox="[^"]*")[^>]*>', lambda match: f"{head}{match[1]}>", text)
     return re.sub(r"\n\s*", "\n", body).strip()
 
 

@@ -245,12 +245,14 @@ def _read_log(path: Path) -> dict[str, np.ndarray]:
             continue
         try:
             line = json.loads(text)
+            if not isinstance(line, dict):
+                raise ValueError("expected an object")
         except ValueError as error:
             raise IsoglossError(
-                f"{path}: line {number} is not JSON ({error}); a killed training leaves half a line: delete it"
+                f"{path}: line {number} is no JSON object ({error}); a killed training leaves half a line: delete it"
             ) from None
         for name, values in columns.items():
-            seen = line.get(name) if isinstance(line, dict) else line
+            seen = line.get(name)
             if seen is not None and (isinstance(seen, bool) or not isinstance(seen, int | float)):
                 raise IsoglossError(
                     f"{path}: line {number}: {name}: expected a number or null, seen {str(seen)[:60]!r}"

@@ -115,13 +115,16 @@ def steps_per_epoch(num_chunks: int, batch_size: int) -> int:
 
 def require_aligned(frames: Store, labels: Store, keys: list[str], num_pdfs: int) -> None:
     """Every utterance's labels as long as its frames and in range; IsoglossError naming the first that is not."""
-    for key in keys:
-        span, label_span = frames.span(key), labels.span(key)
-        if span != label_span:
+    spans = [(key, frames.span(key), labels.span(key)) for key in keys]
+    for key, (_, rows), (_, label_rows) in spans:
+        if rows != label_rows:
             raise IsoglossError(
-                f"utterance {key}: {span[1]} voiced frames but {label_span[1]} labels, or in another order; "
-                "were the labels made from these frames? Run `isogloss phones` again"
+                f"utterance {key}: {rows} voiced frames but {label_rows} labels; were the labels made from these frames? "
+                "Run `isogloss phones` again"
             )
+    for key, span, label_span in spans:
+        if span != label_span:
+            raise IsoglossError(f"utterance {key}: labels lie elsewhere in their store than its frames; run `isogloss phones` again")
     if labels.num_rows and not (labels.rows.min() >= IGNORE_PDF and labels.rows.max() < num_pdfs):
         raise IsoglossError(
             f"{labels.path} has labels from {labels.rows.min()} to {labels.rows.max()}, the inventory {num_pdfs} pdfs; "

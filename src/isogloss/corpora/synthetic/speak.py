@@ -4,7 +4,8 @@ Each phone's start is the sample at which espeak's synthesiser took up its comma
 exact. Two things are mended: espeak leaves a stop's closure, which it writes as digital silence, to the phone before;
 here it belongs to the stop. And pauses have no name of their own; here each is SILENCE.
 
-A process can initialise the library once: a second time hangs. So one process speaks one job (see worker.py).
+The library keeps its state (voice, noise source) for the whole process, so what was said before changes what is said
+next. For the same bytes twice, one process speaks one job, from its start (see worker.py).
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """One child process: speaks one (language, split), writes its audio and its part of the manifest.
 
-A child each, because espeak-ng hangs when it is initialised a second time in a process.
+A child each, because espeak-ng's state is the process's: only from a fresh start does a job give the same bytes again,
+and a crash or a hang in the library ends no more than its child.
 """
 
 from __future__ import annotations

@@ -16,7 +16,12 @@ def test_an_unknown_key_names_the_nearest():
 
 @pytest.mark.parametrize(
     ("assignment", "message"),
-    [("train.width", "KEY=VALUE"), ("train.width=0", "train.width"), ("train.width=wide", "train.width"), ("train.precision=fp16", "precision")],
+    [
+        ("train.width", "KEY=VALUE"),
+        ("train.width=0", "train.width"),
+        ("train.width=wide", "train.width"),
+        ("train.precision=fp16", "precision"),
+    ],
 )
 def test_a_bad_value_says_which(assignment, message):
     with pytest.raises(IsoglossError, match=message):

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
+import rich
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
@@ -33,7 +34,9 @@ app = typer.Typer(
 )
 console = Console(stderr=True)
 
-Set = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="any option of the stage, see below; may be repeated")]
+Set = Annotated[
+    list[str], typer.Option("--set", metavar="KEY=VALUE", help="any option of the stage, see below; may be repeated")
+]
 Split = Annotated[str, typer.Option(help="fold0 … of a cross-validated corpus, or given")]
 Prepared = Annotated[Path, typer.Argument(help="folder that `prepare` made")]
 Frames = Annotated[Path, typer.Argument(help="folder that `features` made")]
@@ -62,8 +65,10 @@ def prepare(
     root: Annotated[Path, typer.Argument(help="the folder or table; for synthetic, where to make it")],
     out: Out,
     size: Annotated[str, typer.Option(help="synthetic: small or full")] = "small",
-    column: Annotated[list[str], typer.Option(metavar="OURS=THEIRS", help="manifest: other column names, such as recording=video")] = [],  # noqa: B006
-    set_: Set = [],  # noqa: B006
+    column: Annotated[
+        list[str], typer.Option(metavar="OURS=THEIRS", help="manifest: other column names, such as recording=video")
+    ] = [],
+    set_: Set = [],
 ) -> None:
     """Check a corpus clip by clip, leave out what cannot be used, fold the rest: cuts.jsonl.gz, splits.json, left_out.tsv."""
     from isogloss.corpora import folders, manifest
@@ -83,7 +88,7 @@ def prepare(
 
 
 @app.command(epilog=_epilog(FeaturesConfig))
-def features(prepared: Prepared, out: Out, set_: Set = []) -> None:  # noqa: B006
+def features(prepared: Prepared, out: Out, set_: Set = []) -> None:
     """Audio to packed frames: every cut, its speed and volume copies, its telephone version."""
     from isogloss.stages.features import features
 
@@ -96,7 +101,7 @@ def phones(
     frames: Frames,
     out: Out,
     source: Annotated[str, typer.Option(help="espeak, teacher or pocketsphinx")] = "pocketsphinx",
-    set_: Set = [],  # noqa: B006
+    set_: Set = [],
 ) -> None:
     """Virtual phoneme labels: one pdf-id for every voiced frame."""
     from isogloss.stages.phones import phones
@@ -112,7 +117,7 @@ def train(
     pdf_ids: Annotated[Path | None, typer.Option(help="folder that `phones` made; multi-task systems need it")] = None,
     system: Annotated[str, typer.Option(help="row of Table 1: 1 … 8, 4p, 7p")] = "5",
     split: Split = "fold0",
-    set_: Set = [],  # noqa: B006
+    set_: Set = [],
 ) -> None:
     """Train one system of Table 1; run it again after a kill and it goes on."""
     from isogloss.stages.train import train
@@ -129,7 +134,7 @@ def extract(
     model: Annotated[Path, typer.Argument(help="folder that `train` made")],
     out: Out,
     split: Split = "fold0",
-    set_: Set = [],  # noqa: B006
+    set_: Set = [],
 ) -> None:
     """Embed the enrolment, validation and test utterances under every condition."""
     from isogloss.stages.extract import extract
@@ -142,7 +147,7 @@ def backend(
     embeddings: Annotated[Path, typer.Argument(help="folder that `extract` made")],
     model: Annotated[Path, typer.Argument(help="folder that `train` made")],
     out: Out,
-    set_: Set = [],  # noqa: B006
+    set_: Set = [],
 ) -> None:
     """Fit the back ends on the enrolment embeddings."""
     from isogloss.stages.backend import backend
@@ -210,12 +215,14 @@ def recipe(
     root: Annotated[Path | None, typer.Option(help="the data; demo makes its own")] = None,
     out: Annotated[Path | None, typer.Option(help="folder to write; default exp/NAME")] = None,
     systems: Annotated[str, typer.Option(help="rows of Table 1, such as 1,2,3,5; or all")] = "all",
-    fold: Annotated[list[str], typer.Option(help="folds to run, such as 0; may be repeated; default all")] = [],  # noqa: B006
+    fold: Annotated[list[str], typer.Option(help="folds to run, such as 0; may be repeated; default all")] = [],
     width: Annotated[int | None, typer.Option(help="channels; short for --set train.width=N")] = None,
     seed: Annotated[int | None, typer.Option(help="short for --set train.seed=N")] = None,
-    jobs: Annotated[int | None, typer.Option(min=1, help="systems trained side by side, a core each; default all cores")] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="systems trained side by side, a core each; default all cores")
+    ] = None,
     phones: Annotated[str | None, typer.Option(help="label source; short for --set phones.source=NAME")] = None,
-    set_: Annotated[list[str], typer.Option("--set", metavar="STAGE.KEY=VALUE", help="any option of any stage")] = [],  # noqa: B006
+    set_: Annotated[list[str], typer.Option("--set", metavar="STAGE.KEY=VALUE", help="any option of any stage")] = [],
 ) -> None:
     """The whole chain: prepare, features, phones, train, extract, backend, score, evaluate, report, pack."""
     from isogloss.stages.recipe import run_recipe
@@ -231,9 +238,15 @@ def recipe(
         raise IsoglossError(f"recipe {name} needs --root, the data")
     items = chosen.items(root or out / "corpus")
     results = run_recipe(
-        items, out, rows, config,
-        title=f"isogloss recipe {name}", corpus=chosen.corpus, folds=[f"fold{f}" if f.isdigit() else f for f in fold] or None,
-        notes=[chosen.note] if chosen.note else [], num_jobs=jobs,
+        items,
+        out,
+        rows,
+        config,
+        title=f"isogloss recipe {name}",
+        corpus=chosen.corpus,
+        folds=[f"fold{f}" if f.isdigit() else f for f in fold] or None,
+        notes=[chosen.note] if chosen.note else [],
+        num_jobs=jobs,
     )
     from isogloss.report import load_run
     from isogloss.report.table1 import table1_markdown
@@ -277,8 +290,11 @@ def _wrote(path: Path) -> None:
 
 def main(arguments: list[str] | None = None) -> Any:
     """Entry point: every error a user can mend is one line on stderr and exit code 2."""
+    rich.reconfigure(stderr=True)  # progress bars; stdout is for results
     logging.basicConfig(
-        level=logging.INFO, format="%(message)s", handlers=[RichHandler(console=console, show_path=False, show_level=False, omit_repeated_times=False)]
+        level=logging.INFO,
+        format="%(message)s",
+        handlers=[RichHandler(console=console, show_path=False, show_level=False, omit_repeated_times=False)],
     )
     for noisy in ("httpx", "matplotlib", "numba", "onnxscript", "fontTools", "torch"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -291,7 +307,9 @@ def main(arguments: list[str] | None = None) -> Any:
         sys.exit(130)
     except ModuleNotFoundError as error:
         if error.name and error.name.partition(".")[0] != "isogloss":
-            _fail(f"{error.name} is not installed; training needs: pip install 'isogloss[train]' (generated corpus: [synthetic])")
+            _fail(
+                f"{error.name} is not installed; training needs: pip install 'isogloss[train]' (generated corpus: [synthetic])"
+            )
         raise
     except OSError as error:
         if error.errno == errno.ENOSPC:

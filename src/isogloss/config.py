@@ -37,7 +37,9 @@ class PrepareConfig(StageConfig):
     min_duration_seconds: float = Field(0.3, gt=0, description="shorter clips are left out (seconds)")
     min_recordings_per_language: int = Field(3, ge=2, description="fewer recordings of a language end in an error")
     num_folds: int = Field(5, ge=2, description="cross-validation folds, disjoint by speaker or recording")
-    valid_fraction: float = Field(0.1, gt=0, lt=0.5, description="share of the training recordings held out for validation")
+    valid_fraction: float = Field(
+        0.1, gt=0, lt=0.5, description="share of the training recordings held out for validation"
+    )
     seed: int = Field(1024, description="seed of the fold and validation draw")
 
 
@@ -67,7 +69,9 @@ class FeaturesConfig(StageConfig):
 
     front_end: FrontEndConfig = FrontEndConfig()
     speeds: tuple[float, ...] = Field((0.9, 1.0, 1.1), description="training copies, sox speed factors")
-    volume: tuple[float, float] | None = Field((0.125, 2.0), description="range of the volume factor of training copies")
+    volume: tuple[float, float] | None = Field(
+        (0.125, 2.0), description="range of the volume factor of training copies"
+    )
     channel: bool = Field(True, description="also a telephone version (8 kHz, G.711 µ-law, GSM 06.10) of test cuts")
     dtype: Literal["float16", "float32"] = "float16"
     seed: int = Field(1024, description="seed of the volume factors")
@@ -81,7 +85,9 @@ class PhonesConfig(StageConfig):
         description="espeak: the corpus's own phone times; teacher: a frame classifier trained on one language of the corpus; "
         "pocketsphinx: its English phone loop; none: single-task systems only",
     )
-    states_per_phone: int = Field(3, ge=1, description="each phone segment is cut in this many equal states; pdf = state")
+    states_per_phone: int = Field(
+        3, ge=1, description="each phone segment is cut in this many equal states; pdf = state"
+    )
     teacher_language: str = Field("cmn", description="language the teacher is trained on")
     teacher_epochs: int = Field(6, ge=1)
     seed: int = 1024
@@ -92,7 +98,9 @@ class MarginConfig(StageConfig):
 
     statistic: Literal["mean_max_posterior", "sum_max_posterior", "mean_max_logit", "max_logit"] = "mean_max_posterior"
     normalise: Literal["none", "batch_softmax", "batch_sum", "divide_by_frames", "running_mean"] = "batch_sum"
-    target_mean: float | None = Field(0.002, description="rescale p to this batch mean, so that β·p does not depend on N")
+    target_mean: float | None = Field(
+        0.002, description="rescale p to this batch mean, so that β·p does not depend on N"
+    )
     detach: bool = True
     warmup_steps: int = Field(0, ge=0, description="steps over which β rises from 0")
     max_margin: float | None = Field(None, description="cap of P_i")
@@ -131,7 +139,9 @@ class BackendConfig(StageConfig):
     """Back ends fitted on the enrolment embeddings."""
 
     names: tuple[str, ...] = ("olr2020", "head")
-    lda_dim: int | Literal["auto"] = Field("auto", description="auto: languages − 1; the OLR recipe's literal 100 also works")
+    lda_dim: int | Literal["auto"] = Field(
+        "auto", description="auto: languages − 1; the OLR recipe's literal 100 also works"
+    )
 
 
 class EvaluateConfig(StageConfig):

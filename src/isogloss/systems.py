@@ -23,7 +23,11 @@ class System:
     multitask: bool = True
     m: float = 0.0
     beta: float = 0.0  # 0: a constant margin; else P_i = m + β·p_i (eq. 12)
-    published_cavg: tuple[float | None, float | None, float | None] = (None, None, None)  # short, cross-channel, open set
+    published_cavg: tuple[float | None, float | None, float | None] = (
+        None,
+        None,
+        None,
+    )  # short, cross-channel, open set
     published_doubtful: tuple[bool, bool, bool] = (False, False, False)  # contradicts the paper's own text
 
 
@@ -33,11 +37,25 @@ TABLE_1: dict[str, System] = {
         System("1", "x-vector, Softmax", "softmax", multitask=False, published_cavg=(0.0540, 0.2694, 0.0851)),
         System("2", "MT, Softmax", "softmax", published_cavg=(0.0470, 0.2779, 0.0735)),
         System("3", "MT, AM m=0.2", "am", m=0.2, published_cavg=(0.0458, 0.2769, 0.1032)),
-        System("4", "MT, AM m=0.22", "am", m=0.22, published_cavg=(0.0467, 0.2458, 0.0792), published_doubtful=(False, True, False)),
+        System(
+            "4",
+            "MT, AM m=0.22",
+            "am",
+            m=0.22,
+            published_cavg=(0.0467, 0.2458, 0.0792),
+            published_doubtful=(False, True, False),
+        ),
         System("4p", "MT, AM m=0.02 (as printed)", "am", m=0.02),
         System("5", "MT, APM (AM) m=0.2 β=10", "am", m=0.2, beta=10.0, published_cavg=(0.0463, 0.2497, 0.0707)),
         System("6", "MT, AAM m=0.2", "aam", m=0.2, published_cavg=(0.0451, 0.2731, 0.0941)),
-        System("7", "MT, AAM m=0.22", "aam", m=0.22, published_cavg=(0.0441, 0.274, 0.0874), published_doubtful=(True, False, False)),
+        System(
+            "7",
+            "MT, AAM m=0.22",
+            "aam",
+            m=0.22,
+            published_cavg=(0.0441, 0.274, 0.0874),
+            published_doubtful=(True, False, False),
+        ),
         System("7p", "MT, AAM m=0.02 (as printed)", "aam", m=0.02),
         System("8", "MT, APM (AAM) m=0.2 β=10", "aam", m=0.2, beta=10.0, published_cavg=(0.0445, 0.2590, 0.0761)),
     )

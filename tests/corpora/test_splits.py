@@ -31,7 +31,11 @@ def test_folds_are_disjoint_by_recording_and_balanced_by_language():
     assert len(tested) == len(set(tested)) == 120
     for split in made.values():
         recordings = [{name.partition(".")[0] for name in part} for part in (split.train, split.valid, split.test)]
-        assert not recordings[0] & recordings[1] and not recordings[0] & recordings[2] and not recordings[1] & recordings[2]
+        assert (
+            not recordings[0] & recordings[1]
+            and not recordings[0] & recordings[2]
+            and not recordings[1] & recordings[2]
+        )
         assert len(split.train) + len(split.valid) + len(split.test) == 120
         assert all(11 <= count <= 13 for count in Counter(name[:3] for name in split.test).values())
         assert all(4 <= count <= 8 for count in Counter(name[:3] for name in split.valid).values())
@@ -44,17 +48,29 @@ def test_the_draw_depends_on_the_seed_alone():
 
 
 def test_a_speaker_in_two_recordings_makes_them_one_group():
-    cuts = [cut("a", "deu", "r1", "s1"), cut("b", "deu", "r2", "s1"), cut("c", "deu", "r2", "s2"), cut("d", "deu", "r3", "s3")]
+    cuts = [
+        cut("a", "deu", "r1", "s1"),
+        cut("b", "deu", "r2", "s1"),
+        cut("c", "deu", "r2", "s2"),
+        cut("d", "deu", "r3", "s3"),
+    ]
     group = groups(cuts)
     assert group["a"] == group["b"] == group["c"] != group["d"]
 
 
 def test_prescribed_folds_and_splits_are_kept():
-    folded = [cut(f"{language}{n}", language, f"{language}{n}", fold=n % 3) for language in ("deu", "fra") for n in range(12)]
+    folded = [
+        cut(f"{language}{n}", language, f"{language}{n}", fold=n % 3) for language in ("deu", "fra") for n in range(12)
+    ]
     assert {name: set(split.test) for name, split in splits(folded, PrepareConfig()).items()} == {
-        f"fold{fold}": {f"{language}{n}" for language in ("deu", "fra") for n in range(fold, 12, 3)} for fold in range(3)
+        f"fold{fold}": {f"{language}{n}" for language in ("deu", "fra") for n in range(fold, 12, 3)}
+        for fold in range(3)
     }
-    given = [cut(f"{split}{lang}", lang, f"{split}{lang}", split=split) for lang in ("deu", "fra") for split in ("train", "dev", "test")]
+    given = [
+        cut(f"{split}{lang}", lang, f"{split}{lang}", split=split)
+        for lang in ("deu", "fra")
+        for split in ("train", "dev", "test")
+    ]
     assert splits(given, PrepareConfig())["given"].valid == ["devdeu", "devfra"]
 
 

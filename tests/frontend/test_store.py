@@ -20,7 +20,7 @@ def write(path, keys, meta=None):
 def test_reads_back_what_was_written(tmp_path):
     keys = ["b", "a#sp0.9", "ä–long name", "a"]
     store = write(tmp_path / "frames", keys, {"dim": 3})
-    assert list(store.keys()) == sorted(keys, key=str.encode)
+    assert list(store) == sorted(keys, key=str.encode)
     assert store.meta == {"dim": 3} and len(store) == 4
     for seed, key in enumerate(keys):
         np.testing.assert_array_equal(store[key], rows_of(seed, count=seed + 1))

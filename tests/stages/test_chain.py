@@ -61,7 +61,7 @@ def test_the_store_holds_every_version_a_split_needs(ran):
             assert training_key(name, 0.9) in stores.frames and training_key(name, 1.0) in stores.frames
         for name in split.test:
             assert name in stores.frames and telephone_key(name) in stores.frames
-    for key in stores.frames.keys():
+    for key in stores.frames:
         assert stores.voiced[key].sum() == len(stores.frames[key])
     slow, plain = (len(stores.voiced[key]) for key in (training_key("aaa2", 0.9), "aaa2"))
     assert slow == pytest.approx(plain / 0.9, abs=2)
@@ -71,14 +71,16 @@ def test_labels_lie_on_their_frames(ran):
     out, _, _ = ran
     frames, labels = open_frames(out / "frames").frames, Store(out / "pdf_ids-teacher")
     assert labels.meta["pdf_names"] == ["p300:0", "p600:0", "p900:0"]  # one teacher's phones, for every language
-    assert all(frames.span(key) == labels.span(key) for key in frames.keys())
+    assert all(frames.span(key) == labels.span(key) for key in frames)
     assert set(np.unique(labels.rows)) <= {0, 1, 2}
 
 
 def test_the_conditions_are_what_they_say(ran):
     out, _, _ = ran
     folder = out / "seed1024" / "system5" / "fold0"
-    full, short, unknown = (Embeddings.load(folder / "embeddings" / f"{n}.npz") for n in ("full", "short", "out_of_set"))
+    full, short, unknown = (
+        Embeddings.load(folder / "embeddings" / f"{n}.npz") for n in ("full", "short", "out_of_set")
+    )
     assert (short.voiced_frames == np.minimum(full.voiced_frames, 40)).all()
     assert set(unknown.languages) == {OUT_OF_SET} and len(unknown.utterances) == 4
     trials = (folder / "scores" / "open.trials").read_text().splitlines()
@@ -141,8 +143,8 @@ def test_features_go_on_after_a_kill(corpus, tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(features_stage, "map_clips", watching)
     resumed = open_frames(features(data, tmp_path / "killed", tiny.features))
     assert 0 < len(seen) < 34
-    assert list(resumed.frames.keys()) == list(whole.frames.keys())
-    for key in whole.frames.keys():
+    assert list(resumed.frames) == list(whole.frames)
+    for key in whole.frames:
         np.testing.assert_array_equal(resumed.frames[key], whole.frames[key])
         np.testing.assert_array_equal(resumed.voiced[key], whole.voiced[key])
 
@@ -151,7 +153,7 @@ def test_labels_of_other_frames_are_refused(ran, tiny, tmp_path):
     out, _, _ = ran
     with StoreWriter(tmp_path / "labels", np.int16, meta={"num_pdfs": 3, "source": "wrong"}) as writer:
         frames = open_frames(out / "frames").frames
-        for key in sorted(frames.keys(), key=frames.span):
+        for key in sorted(frames, key=frames.span):
             writer.add(key, np.zeros(frames.span(key)[1] - (key == "aaa2#sp0.9")))
     (tmp_path / "labels" / "stage.json").write_text('{"stamp": "made by hand"}')
     with pytest.raises(IsoglossError, match=r"voiced frames but \d+ labels; were the labels"):

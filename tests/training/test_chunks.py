@@ -12,7 +12,10 @@ LENGTHS = {"a": 250, "b": 100, "c": 99, "d": 1000}
 def stores(tmp_path):
     """Frames whose every value is the row's number, and labels that are the row's number modulo 7."""
     row = 0
-    with StoreWriter(tmp_path / "frames", np.float32, (2,)) as frames, StoreWriter(tmp_path / "labels", np.int16) as labels:
+    with (
+        StoreWriter(tmp_path / "frames", np.float32, (2,)) as frames,
+        StoreWriter(tmp_path / "labels", np.int16) as labels,
+    ):
         for key, length in LENGTHS.items():
             numbers = np.arange(row, row + length)
             frames.add(key, np.stack([numbers, numbers], axis=1))
@@ -47,7 +50,10 @@ def test_every_language_is_drawn_as_often_and_no_chunk_twice_before_all_are_draw
     languages = table.languages[order]
     assert (languages == 0).sum() == (languages == 1).sum() == round(1.5 * len(table) / 2)
     counts = np.bincount(order, minlength=len(table))
-    assert counts.max() - counts[table.languages == 0].min() <= counts.max() and set(counts[table.languages == 1]) <= {0, 1}
+    assert counts.max() - counts[table.languages == 0].min() <= counts.max() and set(counts[table.languages == 1]) <= {
+        0,
+        1,
+    }
 
 
 def test_the_order_is_a_function_of_seed_and_epoch(stores):

@@ -33,7 +33,9 @@ class Checked:
         reasons = Counter(reason.partition(":")[0] for _, reason in self.left_out)
         parts = [f"{len(self.cuts)} clips used"]
         if self.left_out:
-            parts.append(f"{len(self.left_out)} left out: " + ", ".join(f"{n} {reason}" for reason, n in reasons.most_common()))
+            parts.append(
+                f"{len(self.left_out)} left out: " + ", ".join(f"{n} {reason}" for reason, n in reasons.most_common())
+            )
         parts += [f"{n} {note}" for note, n in self.notes.most_common()]
         return "; ".join(parts)
 
@@ -139,7 +141,11 @@ def _require_enough(checked: Checked, config: PrepareConfig) -> None:
         supervision = cut.supervisions[0]
         if not supervision.custom["out_of_set"]:
             recordings.setdefault(supervision.language, set()).add(supervision.custom["recording"])
-    lost = f" ({len(checked.left_out)} clips were left out, the first: {': '.join(checked.left_out[0])})" if checked.left_out else ""
+    lost = (
+        f" ({len(checked.left_out)} clips were left out, the first: {': '.join(checked.left_out[0])})"
+        if checked.left_out
+        else ""
+    )
     if not recordings:
         raise IsoglossError(f"no usable clip{lost}")
     if len(recordings) == 1:

@@ -7,7 +7,21 @@ from pathlib import Path
 from isogloss.corpora.item import Item, utterance_id
 from isogloss.types import IsoglossError
 
-AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aac", ".webm", ".wma", ".aif", ".aiff", ".au", ".sph"}
+AUDIO_SUFFIXES = {
+    ".wav",
+    ".flac",
+    ".ogg",
+    ".opus",
+    ".mp3",
+    ".m4a",
+    ".aac",
+    ".webm",
+    ".wma",
+    ".aif",
+    ".aiff",
+    ".au",
+    ".sph",
+}
 
 
 def items(root: Path) -> list[Item]:
@@ -28,6 +42,10 @@ def items(root: Path) -> list[Item]:
     ]
     if not found:
         loose = sum(path.suffix.lower() in AUDIO_SUFFIXES for path in root.iterdir())
-        cause = f"{loose} audio files lie directly in it: sort them into one folder per language" if loose else "it holds no audio"
+        cause = (
+            f"{loose} audio files lie directly in it: sort them into one folder per language"
+            if loose
+            else "it holds no audio"
+        )
         raise IsoglossError(f"no audio file in any folder of {root}; expected {root}/<language>/<clip>.wav; {cause}")
     return found

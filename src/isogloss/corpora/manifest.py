@@ -42,11 +42,15 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                     if line.strip():
                         yield number, json.loads(line)
             else:
-                reader = csv.DictReader(file, delimiter="," if path.suffix == ".csv" else "\t", quoting=csv.QUOTE_MINIMAL)
+                reader = csv.DictReader(
+                    file, delimiter="," if path.suffix == ".csv" else "\t", quoting=csv.QUOTE_MINIMAL
+                )
                 for row in reader:
                     yield reader.line_num, row
         except (json.JSONDecodeError, UnicodeDecodeError, csv.Error) as error:
-            raise IsoglossError(f"manifest {path} cannot be read: {error}; is it a UTF-8 {path.suffix or 'TSV'} table?") from None
+            raise IsoglossError(
+                f"manifest {path} cannot be read: {error}; is it a UTF-8 {path.suffix or 'TSV'} table?"
+            ) from None
 
 
 def _item(row: dict[str, Any], number: int, manifest: Path, names: dict[str, str]) -> Item:
@@ -57,7 +61,7 @@ def _item(row: dict[str, Any], number: int, manifest: Path, names: dict[str, str
             hint = f"; is it called {near[0]!r}?" if near else f"; the columns are {', '.join(map(str, row))}"
             raise IsoglossError(f"{where}: no {names[column]!r}{hint}")
     value = {column: row.get(name) or None for column, name in names.items()}
-    audio = manifest.parent / value["path"]
+    audio = manifest.parent / str(value["path"])
     start, end = _number(value["start"], "start", where) or 0.0, _number(value["end"], "end", where)
     if start < 0 or (end is not None and end <= start):
         raise IsoglossError(f"{where}: span {start} to {end} s; expected 0 ≤ start < end, in seconds")
@@ -65,7 +69,11 @@ def _item(row: dict[str, Any], number: int, manifest: Path, names: dict[str, str
     if split is not None and split not in SPLITS:
         raise IsoglossError(f"{where}: split {split!r}; expected one of {', '.join(SPLITS)}")
     out_of_set = value["use"] == "out_of_set"
-    name = "_".join(str(value["id"]).split()).replace("#", "_") if value["id"] else utterance_id(audio, manifest.parent, start, end)
+    name = (
+        "_".join(str(value["id"]).split()).replace("#", "_")
+        if value["id"]
+        else utterance_id(audio, manifest.parent, start, end)
+    )
     return Item(
         id=name,
         path=audio,

@@ -56,11 +56,15 @@ def splits(cuts: CutSet, config: PrepareConfig) -> dict[str, Split]:
         by_split: dict[str, list[str]] = defaultdict(list)
         for name, s in target.items():
             if s.custom["split"] is None:
-                raise IsoglossError(f"clip {name} has no split but others have; give every target clip train, dev or test")
+                raise IsoglossError(
+                    f"clip {name} has no split but others have; give every target clip train, dev or test"
+                )
             by_split[s.custom["split"]].append(name)
         _require_disjoint(by_split, group_of)
         if not by_split["train"] or not by_split["test"]:
-            raise IsoglossError(f"the corpus prescribes {', '.join(sorted(by_split))}; expected at least train and test")
+            raise IsoglossError(
+                f"the corpus prescribes {', '.join(sorted(by_split))}; expected at least train and test"
+            )
         train, valid = by_split["train"], by_split["dev"]
         if not valid:
             train, valid = _hold_out(train, target, group_of, config)
@@ -80,7 +84,9 @@ def _given_folds(target: dict[str, Any], group_of: dict[str, str]) -> dict[str, 
     if all(fold is None for fold in folds.values()):
         return None
     if missing := [name for name, fold in folds.items() if fold is None]:
-        raise IsoglossError(f"{len(missing)} clips without a fold, the first {missing[0]}; give every target clip one, or none")
+        raise IsoglossError(
+            f"{len(missing)} clips without a fold, the first {missing[0]}; give every target clip one, or none"
+        )
     by_fold: dict[str, list[str]] = defaultdict(list)
     for name, fold in folds.items():
         by_fold[f"fold {fold}"].append(name)
@@ -95,13 +101,18 @@ def _balanced_folds(target: dict[str, Any], group_of: dict[str, str], config: Pr
     fold_of = {}
     for group in sorted(members, key=lambda g: -len(members[g])):
         counts = Counter(target[name].language for name in members[group])
-        fold = min(range(config.num_folds), key=lambda f: (sum(load[f][lang] * n for lang, n in counts.items()), load[f].total()))
+        fold = min(
+            range(config.num_folds),
+            key=lambda f: (sum(load[f][lang] * n for lang, n in counts.items()), load[f].total()),
+        )
         load[fold].update(counts)
         fold_of.update(dict.fromkeys(members[group], fold))
     return fold_of
 
 
-def _hold_out(names: list[str], target: dict[str, Any], group_of: dict[str, str], config: PrepareConfig) -> tuple[list[str], list[str]]:
+def _hold_out(
+    names: list[str], target: dict[str, Any], group_of: dict[str, str], config: PrepareConfig
+) -> tuple[list[str], list[str]]:
     """(train, valid): whole groups drawn until every language has `valid_fraction` of its clips in validation."""
     members = _members({name: target[name] for name in names}, group_of, config.seed)
     total = Counter(target[name].language for name in names)

@@ -1,8 +1,8 @@
 """Audio to frames, NumPy in and out: usable alone, without the rest of isogloss and without torch."""
 
 from isogloss.frontend.cmvn import sliding_cmn
-from isogloss.frontend.frontend import FrontEnd, Frames
+from isogloss.frontend.frontend import Frames, FrontEnd
 from isogloss.frontend.mfcc import mfcc
 from isogloss.frontend.vad import vad
 
-__all__ = ["FrontEnd", "Frames", "mfcc", "sliding_cmn", "vad"]
+__all__ = ["Frames", "FrontEnd", "mfcc", "sliding_cmn", "vad"]

@@ -18,7 +18,9 @@ def check_samples(samples: np.ndarray, sample_rate: float) -> tuple[np.ndarray, 
     if not np.isfinite(sample_rate) or sample_rate <= 0:
         raise IsoglossError(f"sample rate {sample_rate}: expected a positive number of Hz")
     if not isinstance(samples, np.ndarray):
-        raise IsoglossError(f"samples of type {type(samples).__name__}: expected a NumPy array; np.asarray(...) makes one")
+        raise IsoglossError(
+            f"samples of type {type(samples).__name__}: expected a NumPy array; np.asarray(...) makes one"
+        )
     if samples.ndim != 1:
         raise IsoglossError(
             f"samples of shape {samples.shape}: expected one channel, shape [S]; pick a channel or average them first"
@@ -54,7 +56,9 @@ def to_float32(samples: np.ndarray) -> np.ndarray:
 def check_frames(frames: np.ndarray, what: str = "frames") -> np.ndarray:
     """Judge a feature matrix [T, D]; returns it as contiguous float32. Raises IsoglossError."""
     if not isinstance(frames, np.ndarray) or frames.ndim != 2 or frames.dtype.kind != "f":
-        seen = f"shape {frames.shape}, dtype {frames.dtype}" if isinstance(frames, np.ndarray) else type(frames).__name__
+        seen = (
+            f"shape {frames.shape}, dtype {frames.dtype}" if isinstance(frames, np.ndarray) else type(frames).__name__
+        )
         raise IsoglossError(f"{what}: {seen}; expected a float array of shape [T, D]")
     check_finite(frames, what)
     return np.ascontiguousarray(frames, dtype=np.float32)
@@ -64,4 +68,6 @@ def check_finite(values: np.ndarray, what: str) -> None:
     """Raise IsoglossError at the first NaN or infinite value."""
     if values.size and not (np.isfinite(values.min()) and np.isfinite(values.max())):
         where = np.argwhere(~np.isfinite(values))[0]
-        raise IsoglossError(f"{what} hold NaN or infinite values, the first at {where.tolist()}: expected finite numbers")
+        raise IsoglossError(
+            f"{what} hold NaN or infinite values, the first at {where.tolist()}: expected finite numbers"
+        )

@@ -22,17 +22,14 @@ from numba import njit
 
 from isogloss.frontend.pitch_options import PitchOptions
 
+TILE_FRAMES = 64  # frames interpolated at once
+
 
 class LagPath:
     """Best lag of every frame, given the NCCF of frames as they come."""
 
     def __init__(self, options: PitchOptions) -> None:
         self.options = options
-        self.interpolation = options.interpolation  # [K, M]
-        used = self.interpolation.T != 0.0
-        self._first_state = used.argmax(axis=1)  # [M]: each measured lag serves a run of neighbouring searched lags
-        self._stop_state = np.where(used.any(axis=1), used.shape[1] - used[:, ::-1].argmax(axis=1), 0)
-        self._by_measured_lag = np.ascontiguousarray(self.interpolation.T)  # [M, K]
         self._slope = np.float32(options.soft_min_f0) * options.lags
         self._forward = np.zeros(options.lags.shape[0], dtype=np.float32)
         self._back: list[np.ndarray] = []  # blocks [n, K]: state before, of each state; frames not yet returned
@@ -48,30 +45,26 @@ class LagPath:
         if led.shape[0] == 0:
             return
         back = np.empty((led.shape[0], self._forward.shape[0]), dtype=np.int16)
-        _extend(
-            led, self._by_measured_lag, self._first_state, self._stop_state, self._slope, self.options.transition_cost,
-            self._forward, back,
-        )  # fmt: skip
+        phi = _interpolate(led, *self.options.interpolation_taps)
+        _extend(phi, self._slope, self.options.transition_cost, self._forward, back)
         self._back.append(back)
         self._plain.append(plain)
 
     def settled(self, max_pending: int | None = None) -> np.ndarray:
-        """Frames [n, 2] (NCCF, Hz) that nothing to come can change, and those older than `max_pending` frames as they now stand."""
+        """Frames [n, 2] (NCCF, Hz) that nothing to come can change.
+
+        Those older than `max_pending` frames are returned as well, on the path that is cheapest so far.
+        """
         low, high = 0, self._forward.shape[0] - 1
-        kept = 0  # frames after the one where the paths have met
+        kept = 0  # frames after the one where all paths meet; all of them if they do not
         for back in reversed(self._back):
             met, low, high = _narrow(back, low, high)
             kept += back.shape[0] - met
             if low == high:
                 break
-        if low == high:
-            state = low
-            if max_pending is None or kept <= max_pending:
-                return self._take(self.num_pending - kept, state)
-        if max_pending is None or self.num_pending <= max_pending:
-            return np.zeros((0, 2), dtype=np.float32)
-        best = int(self._forward.argmin())
-        return self._take(self.num_pending - max_pending, self._state_before(best, max_pending))
+        if max_pending is not None and kept > max_pending:
+            kept, low = max_pending, self._state_before(int(self._forward.argmin()), max_pending)
+        return self._take(self.num_pending - kept, low)
 
     def finish(self) -> np.ndarray:
         """The remaining frames [n, 2], along the cheapest path."""
@@ -94,25 +87,40 @@ class LagPath:
         self._back, self._plain = [back[num_frames:].copy()], [plain[num_frames:].copy()]
         states = np.empty(num_frames, dtype=np.int64)
         _trace(back, state, states)
-        voicing = np.einsum("tm,tm->t", plain[:num_frames], self.interpolation[states], dtype=np.float64)
+        voicing = np.einsum("tm,tm->t", plain[:num_frames], self.options.interpolation[states], dtype=np.float64)
         return np.stack([voicing, 1.0 / self.options.lags[states]], axis=1).astype(np.float32)
+
+
+@njit(cache=True, nogil=True)
+def _interpolate(led: np.ndarray, taps: np.ndarray, first_tap: np.ndarray) -> np.ndarray:
+    """NCCF at measured lags [n, M] → at searched lags [n, K], float32. Frames lie side by side in vector registers."""
+    num_frames, num_lags = led.shape
+    num_states, num_taps = taps.shape
+    phi = np.empty((num_frames, num_states), dtype=np.float32)
+    measured = np.zeros((num_lags, TILE_FRAMES), dtype=np.float32)
+    searched = np.empty((num_states, TILE_FRAMES), dtype=np.float32)
+    for first in range(0, num_frames, TILE_FRAMES):
+        size = min(TILE_FRAMES, num_frames - first)
+        measured[:, :size] = led[first : first + size].T
+        for i in range(num_states):
+            out = searched[i]
+            out[:] = 0.0
+            for k in range(num_taps):
+                weight = taps[i, k]
+                values = measured[first_tap[i] + k]
+                for t in range(TILE_FRAMES):
+                    out[t] += weight * values[t]
+        phi[first : first + size] = searched[:, :size].T
+    return phi
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _extend(
-    led: np.ndarray,
-    by_measured_lag: np.ndarray,
-    first_state: np.ndarray,
-    stop_state: np.ndarray,
-    slope: np.ndarray,
-    transition_cost: np.float32,
-    forward: np.ndarray,
-    back: np.ndarray,
+    phi: np.ndarray, slope: np.ndarray, transition_cost: np.float32, forward: np.ndarray, back: np.ndarray
 ) -> None:
-    """Frames led [n, M] onto `forward` [K], in place; back [n, K] is filled. Costs are float32, as in the definition."""
-    num_frames, num_lags = led.shape
+    """Frames phi [n, K] onto `forward` [K], in place; back [n, K] is filled. Costs are float32, as in the definition."""
+    num_frames = phi.shape[0]
     num_states = forward.shape[0]
-    phi = np.empty(num_states, dtype=np.float32)
     cost = np.empty(num_states, dtype=np.float32)
     # Parabola j is height[j] + (i − j)² in units of the transition cost; owner[k] has i from begin[k] to begin[k + 1].
     unit = 1.0 / max(np.float64(transition_cost), 1e-30)  # transition cost 0: the lowest parabola owns every i
@@ -121,12 +129,6 @@ def _extend(
     owner = np.empty(num_states, dtype=np.int64)
     begin = np.empty(num_states + 1)
     for t in range(num_frames):
-        phi[:] = 0.0
-        for m in range(num_lags):
-            measured = led[t, m]
-            weights = by_measured_lag[m]
-            for i in range(first_state[m], stop_state[m]):
-                phi[i] += weights[i] * measured
         for j in range(num_states):
             height[j] = forward[j] * unit + j * j
         top = 0
@@ -148,12 +150,20 @@ def _extend(
             j = owner[k]
             back[t, i] = j
             cost[i] = np.float32((i - j) * (i - j)) * transition_cost + forward[j]
-        lowest = np.float32(np.inf)
         for i in range(num_states):
-            cost[i] += np.float32(np.float32(1.0) - phi[i]) + slope[i] * phi[i]
-            lowest = min(lowest, cost[i])
+            cost[i] += (np.float32(1.0) - phi[t, i]) + slope[i] * phi[t, i]
+        lowest = _lowest(cost)
         for i in range(num_states):
             forward[i] = cost[i] - lowest
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "nsz", "nnan"})
+def _lowest(cost: np.ndarray) -> np.float32:
+    """min, in any order: the only step that may be re-ordered, and so vectorised, without changing a digit."""
+    lowest = np.float32(np.inf)
+    for i in range(cost.shape[0]):
+        lowest = min(lowest, cost[i])
+    return lowest
 
 
 @njit(cache=True, nogil=True)
@@ -166,7 +176,7 @@ def _narrow(back: np.ndarray, low: int, high: int) -> tuple[int, int, int]:
     for t in range(back.shape[0] - 1, -1, -1):
         if low == high:
             return t + 1, low, high
-        low, high = np.int64(back[t, low]), np.int64(back[t, high])
+        low, high = int(back[t, low]), int(back[t, high])
     return 0, low, high
 
 
@@ -175,4 +185,4 @@ def _trace(back: np.ndarray, state: int, states: np.ndarray) -> None:
     """The path that ends in `state` at frame len(states) − 1, written to `states`."""
     for t in range(states.shape[0] - 1, -1, -1):
         states[t] = state
-        state = np.int64(back[t, state])
+        state = int(back[t, state])

@@ -35,7 +35,7 @@ from isogloss.frontend.windows import Framing, float32_pair_sum, window
 from isogloss.types import IsoglossError
 
 EPSILON = float(np.finfo(np.float32).eps)  # floor of every logarithm's argument
-BLOCK_FRAMES = 64  # frames worked on at once: windowed frames and spectra fit the second-level cache
+BLOCK_FRAMES = 128  # frames worked on at once: few enough for the second-level cache, enough to hide Python's own time
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,10 @@ class SpectralOptions:
     remove_dc_offset: bool
     raw_energy: bool
     snip_edges: bool
+
+    def __post_init__(self) -> None:
+        mel_filters(self)  # both judge what they are made of, so that bad options fail on any input, an empty one too
+        _window_weights(self)
 
     @property
     def framing(self) -> Framing:
@@ -147,7 +151,12 @@ def fbank(
 
 
 def mel_energies(
-    samples: np.ndarray, scale: float, first_frame: int, num_frames: int, options: SpectralOptions, use_power: bool = True
+    samples: np.ndarray,
+    scale: float,
+    first_frame: int,
+    num_frames: int,
+    options: SpectralOptions,
+    use_power: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Σ_k M_bk P_k [num_frames, num_mel_bins] and log energies [num_frames] of consecutive frames, both float64."""
     framing, filters = options.framing, mel_filters(options)

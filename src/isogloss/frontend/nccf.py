@@ -40,19 +40,21 @@ def nccf(
     w = np.empty(span)
     inner = np.empty(num_lags)
     energy = np.empty(num_lags)
+    squares = np.zeros(span + 1)  # Σ of w² before each sample; equal across digital silence, so its energy is exactly 0
     for t in range(starts.shape[0]):
         frame = signal[starts[t] : starts[t] + span]
         _centre(frame, window, np.float32(preemphasis), w)
+        for n in range(span):
+            squares[n + 1] = squares[n] + w[n] * w[n]
+        own_energy = squares[window]
         inner[:] = 0.0
-        energy[:] = 0.0
-        own_energy = 0.0
         for n in range(window):
             x = w[n]
-            own_energy += x * x
             lagged = w[n + first_lag : n + first_lag + num_lags]
-            for m in range(num_lags):  # the long loop is the inner one, so that it runs in vector registers
+            for m in range(num_lags):  # lags side by side in vector registers
                 inner[m] += x * lagged[m]
-                energy[m] += lagged[m] * lagged[m]
+        for m in range(num_lags):
+            energy[m] = squares[m + first_lag + window] - squares[m + first_lag]
         mean_norm = own_energy * energy.sum() / num_lags
         scale = 1.0
         if ballast[t] != final_ballast[t]:

@@ -31,7 +31,7 @@ BLOCK_SECONDS = 5.0  # read at once; memory does not grow with the file
 
 
 def pitch(samples: np.ndarray, sample_rate: float, **options: float) -> np.ndarray:
-    """NCCF (−1 … about 1) and pitch (Hz) of each frame: float32 [T, 2]. Unvoiced frames have a pitch too, with a low NCCF.
+    """NCCF (−1 … about 1) and pitch (Hz) of each frame: float32 [T, 2]. Unvoiced frames have a pitch too; their NCCF is low.
 
     samples: [S] int16, or float32 / float64 in [-1, 1]; sample_rate in whole Hz; options: fields of `PitchOptions`.
     T = 0 for less than one frame. Raises IsoglossError for samples that are not a finite waveform and options that
@@ -62,8 +62,8 @@ class PitchTracker:
         self._max_pending = max_pending
         self._resampler = options.resampler()
         self._path = LagPath(options)
-        self._signal = np.zeros(options.span, dtype=np.float32)  # from sample _signal_start on; silence before the first
-        self._signal_start = -options.span
+        self._signal = np.zeros(options.span, dtype=np.float32)  # silence before the first sample
+        self._signal_start = -options.span  # the sample that _signal begins with
         self._sums = np.zeros((1, 2))  # Σx, Σx² of the samples before _signal_start
 
     def accept(self, samples: np.ndarray, finished: bool = False) -> np.ndarray:
@@ -72,9 +72,9 @@ class PitchTracker:
         self._signal = np.concatenate((self._signal, self._resampler.accept(samples, finished)))
         stop = max(self.num_frames, options.num_frames(self._resampler.num_outputs, finished))
         starts = options.frame_starts(self.num_frames, stop)
-        signal = self._signal
-        if finished:
-            signal = np.concatenate((signal, np.zeros(options.span, dtype=np.float32)))
+        signal = np.concatenate(
+            (self._signal, np.zeros(options.span, dtype=np.float32))
+        )  # silence after the last sample
         ballast, final_ballast = (self._ballast or self._ballast_so_far)(np.arange(self.num_frames, stop))
         num_lags = options.last_lag + 1 - options.first_lag
         led = np.empty((starts.shape[0], num_lags), dtype=np.float32)
@@ -130,7 +130,7 @@ def _whole_ballast(samples: np.ndarray, scale: float, options: PitchOptions) -> 
     for block, last in _blocks(samples, scale, options):
         for piece, finished in ((block, False), (block[:0], True))[: 1 + last]:
             resampled = resampler.accept(piece, finished).astype(np.float64)
-            total, squares = total + resampled.sum(), squares + resampled @ resampled
+            total, squares = total + float(resampled.sum()), squares + float(resampled @ resampled)
             if last and not finished:
                 early_frames = options.num_frames(resampler.num_outputs, finished=False)
                 early_mean_square = mean_square(total, squares, resampler.num_outputs)

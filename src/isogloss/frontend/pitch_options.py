@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -44,7 +44,7 @@ class PitchOptions:
                 near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
                 hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known[1:])}"
                 raise IsoglossError(f"pitch has no option {name!r}; {hint}")
-        return cls(sample_rate, **options)  # type: ignore[arg-type]
+        return _options(sample_rate, tuple(sorted(options.items())))
 
     def __post_init__(self) -> None:
         if not 0.0 < self.min_f0 < self.max_f0 or self.delta_pitch <= 0.0 or self.penalty_factor < 0.0:
@@ -139,6 +139,21 @@ class PitchOptions:
         return windowed_sinc(time, 0.5 * self.resample_frequency, self.upsample_filter_width) / rate
 
     @cached_property
+    def interpolation_taps(self) -> tuple[np.ndarray, np.ndarray]:
+        """The part of each row of `interpolation` that is not 0: weights [K, taps] and their first column [K]."""
+        used = self.interpolation != 0.0
+        first, stop = used.argmax(axis=1), used.shape[1] - used[:, ::-1].argmax(axis=1)
+        num_taps = int((stop - first).max())
+        first = np.minimum(first, used.shape[1] - num_taps)
+        return np.take_along_axis(self.interpolation, first[:, None] + np.arange(num_taps), axis=1), first
+
+    @cached_property
     def transition_cost(self) -> np.float32:
         """Cost of moving by one searched lag: penalty_factor · ln²(1 + delta_pitch)."""
         return np.float32(np.log1p(np.float32(self.delta_pitch)) ** 2 * np.float32(self.penalty_factor))
+
+
+@lru_cache(maxsize=16)
+def _options(sample_rate: float, options: tuple[tuple[str, float], ...]) -> PitchOptions:
+    """One object per setting, so that its tables are made once and short utterances do not wait for them."""
+    return PitchOptions(sample_rate, **dict(options))  # type: ignore[arg-type]

@@ -46,7 +46,9 @@ def process_pitch(
         raise IsoglossError(f"raw pitch: {seen}; expected floats of shape [T, 2] (NCCF, Hz), as pitch() returns")
     check_finite(raw, "raw pitch values")
     if raw.size and raw[:, 1].min() <= 0.0:
-        raise IsoglossError(f"pitch of {raw[:, 1].min()} Hz: expected above 0; are the columns (NCCF, Hz) in that order?")
+        raise IsoglossError(
+            f"pitch of {raw[:, 1].min()} Hz: expected above 0; are the columns (NCCF, Hz) in that order?"
+        )
     if min(normalization_left_context, normalization_right_context, delay) < 0 or delta_window < 1:
         raise IsoglossError(
             f"contexts {normalization_left_context}, {normalization_right_context}, delay {delay}, delta_window {delta_window}: "
@@ -59,7 +61,9 @@ def process_pitch(
     columns = (
         pov_scale * ((1.0001 - np.clip(nccf, -1.0, 1.0)) ** 0.15 - 1.0) + pov_offset,
         pitch_scale
-        * (log_pitch - weighted_mean(log_pitch, voicing(nccf), normalization_left_context, normalization_right_context)),
+        * (
+            log_pitch - weighted_mean(log_pitch, voicing(nccf), normalization_left_context, normalization_right_context)
+        ),
         delta_pitch_scale * deltas(log_pitch[:, None].astype(np.float32), order=1, window=delta_window)[:, 1],
         log_pitch,
     )

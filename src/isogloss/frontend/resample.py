@@ -36,7 +36,7 @@ def resample(samples: np.ndarray, rate_in: int, rate_out: int, num_zeros: int = 
 class Resampler:
     """Resamples a signal that arrives in pieces; the pieces' boundaries do not change the result."""
 
-    def __init__(self, rate_in: int, rate_out: int, cutoff_hz: float, num_zeros: int) -> None:
+    def __init__(self, rate_in: float, rate_out: float, cutoff_hz: float, num_zeros: int) -> None:
         if rate_in != int(rate_in) or rate_out != int(rate_out) or min(rate_in, rate_out) < 1:
             raise IsoglossError(f"resampling from {rate_in} to {rate_out} Hz: expected whole positive rates")
         if not 0.0 < cutoff_hz <= 0.5 * min(rate_in, rate_out) or num_zeros < 1:
@@ -73,16 +73,15 @@ class Resampler:
     def accept(self, samples: np.ndarray, finished: bool = False) -> np.ndarray:
         """The outputs that `samples` [S] float32 make possible, float32. `finished` flushes the end."""
         self.num_inputs += samples.shape[0]
-        num_taps = self.weights.shape[1]
-        padding = np.zeros(num_taps if finished else 0, dtype=np.float32)  # silence after the last input
-        stretch = np.concatenate((self._kept, samples, padding))
+        known = np.concatenate((self._kept, samples))
+        # Silence after the last input: the end of the signal when finished, else only under weights that are 0.
+        stretch = np.concatenate((known, np.zeros(self.weights.shape[1], dtype=np.float32)))
         outputs = np.empty(self.count_outputs(self.num_inputs, finished) - self.num_outputs, dtype=np.float32)
         _filter(stretch, self._kept_start, self.num_outputs, self.unit_in, self.first_input, self.weights, outputs)
         self.num_outputs += outputs.shape[0]
         unit, phase = divmod(self.num_outputs, self.unit_out)
-        needed = int(unit * self.unit_in + self.first_input[phase])
-        self._kept = stretch[max(needed - self._kept_start, 0) :]
-        self._kept_start = max(needed, self._kept_start)
+        dropped = min(max(int(unit * self.unit_in + self.first_input[phase]) - self._kept_start, 0), known.shape[0])
+        self._kept, self._kept_start = known[dropped:], self._kept_start + dropped
         return outputs
 
 
@@ -97,13 +96,16 @@ def _filter(
     outputs: np.ndarray,
 ) -> None:
     num_phases, num_taps = weights.shape
+    unit, phase = divmod(first_output, num_phases)
     for k in range(outputs.shape[0]):
-        unit, phase = divmod(first_output + k, num_phases)
         start = unit * unit_in + first_input[phase] - stretch_start
         total = 0.0
         for n in range(num_taps):
             total += np.float64(stretch[start + n] * weights[phase, n])  # a float32 product
         outputs[k] = total
+        phase += 1
+        if phase == num_phases:
+            unit, phase = unit + 1, 0
 
 
 def windowed_sinc(time: np.ndarray, cutoff_hz: float, num_zeros: int) -> np.ndarray:
@@ -115,5 +117,7 @@ def windowed_sinc(time: np.ndarray, cutoff_hz: float, num_zeros: int) -> np.ndar
     time = time.astype(np.float64)
     hann = 0.5 * (1.0 + np.cos(2.0 * np.pi * cutoff_hz / num_zeros * time))
     window = np.where(np.abs(time) < num_zeros / (2.0 * cutoff_hz), hann, 0.0).astype(np.float32)
-    sinc = np.where(time == 0.0, 2.0 * cutoff_hz, np.sin(2.0 * np.pi * cutoff_hz * time) / (np.pi * (time + (time == 0.0))))
+    sinc = np.where(
+        time == 0.0, 2.0 * cutoff_hz, np.sin(2.0 * np.pi * cutoff_hz * time) / (np.pi * (time + (time == 0.0)))
+    )
     return sinc.astype(np.float32) * window

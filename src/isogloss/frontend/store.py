@@ -34,7 +34,9 @@ class StoreWriter:
     `w.finished` holds the keys that an earlier, killed writer with the same `meta` left behind.
     """
 
-    def __init__(self, path: Path, dtype: Any, row_shape: tuple[int, ...] = (), meta: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, path: Path, dtype: Any, row_shape: tuple[int, ...] = (), meta: dict[str, Any] | None = None
+    ) -> None:
         self.path, self.part = Path(path), Path(f"{path}.part")
         self.dtype, self.row_shape = np.dtype(dtype), row_shape
         self.header = {"format": FORMAT, "dtype": self.dtype.str, "row_shape": list(row_shape), "meta": meta or {}}
@@ -43,8 +45,8 @@ class StoreWriter:
         self._resume()
         self.finished = {key for key, _, _ in self._entries}
         self._num_rows = sum(rows for _, _, rows in self._entries)
-        self._data = open(self.part / "data.bin", "ab")
-        self._journal = open(self.part / "journal.jsonl", "a", encoding="utf-8")
+        self._data = open(self.part / "data.bin", "ab")  # noqa: SIM115 closed in __exit__
+        self._journal = open(self.part / "journal.jsonl", "a", encoding="utf-8")  # noqa: SIM115
 
     def _resume(self) -> None:
         header_file = self.part / "header.json"
@@ -85,7 +87,9 @@ class StoreWriter:
     def __enter__(self) -> StoreWriter:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._data.close()
         self._journal.close()
         if kind is None:
@@ -115,14 +119,18 @@ class Store:
             raise IsoglossError(f"store {path} {state}")
         header = json.loads(meta_file.read_text())
         if header["format"] != FORMAT:
-            raise IsoglossError(f"store {path} has format {header['format']}; this version reads {FORMAT}: make it again")
+            raise IsoglossError(
+                f"store {path} has format {header['format']}; this version reads {FORMAT}: make it again"
+            )
         self.meta: dict[str, Any] = header["meta"]
         self.num_rows: int = header["num_rows"]
         shape, dtype = (self.num_rows, *header["row_shape"]), np.dtype(header["dtype"])
         expected = int(np.prod(shape)) * dtype.itemsize
         seen = (self.path / "data.bin").stat().st_size
         if seen != expected:
-            raise IsoglossError(f"store {path}: data.bin has {seen} bytes, the index says {expected}; was it cut in copying?")
+            raise IsoglossError(
+                f"store {path}: data.bin has {seen} bytes, the index says {expected}; was it cut in copying?"
+            )
         # an empty file cannot be mapped
         self.rows = np.memmap(self.path / "data.bin", dtype, "r", shape=shape) if expected else np.empty(shape, dtype)
         mode: Literal["r"] | None = "r" if header["num_utterances"] else None
@@ -153,5 +161,5 @@ class Store:
         offset, rows = self.span(key)
         return self.rows[offset : offset + rows]
 
-    def keys(self) -> Iterator[str]:
+    def __iter__(self) -> Iterator[str]:
         return (key.decode() for key in self._keys)

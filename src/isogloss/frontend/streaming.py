@@ -37,7 +37,9 @@ class StreamingMFCC:
 
     def __init__(self, sample_rate: float, **options: Any) -> None:
         if not options.get("snip_edges", True):
-            raise IsoglossError("streaming MFCC with snip_edges=False: expected True; mirrored edges need the whole file")
+            raise IsoglossError(
+                "streaming MFCC with snip_edges=False: expected True; mirrored edges need the whole file"
+            )
         self.sample_rate, self.options = sample_rate, options
         times = (options.get("frame_length_ms", 25.0), options.get("frame_shift_ms", 10.0))
         self._framing = Framing.from_ms(sample_rate, *times, snip_edges=True)
@@ -98,7 +100,9 @@ class StreamingCMN:
         """frames [n, D] float → float32 [m, D]: those whose window is complete."""
         frames = check_frames(frames)
         if frames.shape[1] != self._kept.shape[1]:
-            raise IsoglossError(f"frames of {frames.shape[1]} columns: expected {self._kept.shape[1]}, as the stream began")
+            raise IsoglossError(
+                f"frames of {frames.shape[1]} columns: expected {self._kept.shape[1]}, as the stream began"
+            )
         self._kept = np.concatenate((self._kept, frames))
         known = self._kept_start + self._kept.shape[0]
         stop = self._next
@@ -143,7 +147,9 @@ class StreamingFrames:
     def finish(self) -> np.ndarray:
         """The remaining frames; the last one given is the last of the utterance."""
         if self._kept is None:
-            raise IsoglossError("stream finished before any frames came: expected at least one accept(), an empty one will do")
+            raise IsoglossError(
+                "stream finished before any frames came: expected at least one accept(), an empty one will do"
+            )
         return self._function(self._kept)[self._returned :]
 
 

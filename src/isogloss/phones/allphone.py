@@ -14,7 +14,7 @@ from isogloss.types import IsoglossError
 SAMPLE_RATE = 16000  # Hz, of the English model
 FRAMES_PER_SECOND = 100
 # the CMU dictionary's phone set; whatever else the decoder prints is a filler (silence, noise)
-PHONES = (
+PHONES = tuple(
     "AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH UH UW V W Y Z ZH".split()
 )
 
@@ -48,7 +48,12 @@ def _decoder() -> Any:
         raise IsoglossError("phones.source=pocketsphinx needs pocketsphinx: pip install 'isogloss[train]'") from None
     model = Path(get_model_path("en-us"))
     config = Config(
-        hmm=str(model / "en-us"), allphone=str(model / "en-us-phone.lm.bin"), lw=2.0, beam=1e-10, pbeam=1e-10, loglevel="FATAL"
+        hmm=str(model / "en-us"),
+        allphone=str(model / "en-us-phone.lm.bin"),
+        lw=2.0,
+        beam=1e-10,
+        pbeam=1e-10,
+        loglevel="FATAL",
     )
     config["lm"] = None
     config["dict"] = None

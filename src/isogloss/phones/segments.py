@@ -33,14 +33,18 @@ class Inventory:
         return [f"{phone}:{state}" for phone in self.phones for state in range(self.states)]
 
 
-def segments_to_labels(segments: list[Segment], num_frames: int, inventory: Inventory, speed: float = 1.0) -> np.ndarray:
+def segments_to_labels(
+    segments: list[Segment], num_frames: int, inventory: Inventory, speed: float = 1.0
+) -> np.ndarray:
     """[num_frames] int16 pdf-ids; IGNORE_PDF where no segment lies. `speed` > 1: the audio was made that much faster."""
     number = {phone: index for index, phone in enumerate(inventory.phones)}
     centres = (np.arange(num_frames) * FRAME_SHIFT_SECONDS + FRAME_CENTRE_SECONDS) * speed
     labels = np.full(num_frames, IGNORE_PDF, dtype=np.int16)
     for symbol, start, end in segments:
         if symbol not in number:
-            raise IsoglossError(f"phone {symbol!r} is not in the inventory of {len(number)}; was it made from another corpus?")
+            raise IsoglossError(
+                f"phone {symbol!r} is not in the inventory of {len(number)}; was it made from another corpus?"
+            )
         inside = slice(*np.searchsorted(centres, [start, end]))
         within = (centres[inside] - start) / (end - start)  # 0 … 1
         state = np.minimum((within * inventory.states).astype(int), inventory.states - 1)

@@ -40,11 +40,15 @@ class FrameClassifier(nn.Module):
         return self.layers(frames.transpose(1, 2)).transpose(1, 2)
 
 
-def train(utterances: Iterable[tuple[np.ndarray, np.ndarray]], num_pdfs: int, epochs: int, seed: int) -> tuple[FrameClassifier, float]:
+def train(
+    utterances: Iterable[tuple[np.ndarray, np.ndarray]], num_pdfs: int, epochs: int, seed: int
+) -> tuple[FrameClassifier, float]:
     """Fit on (frames [T, D], labels [T]) pairs; returns the classifier and its frame accuracy in the last epoch."""
     pairs = list(utterances)
     if not pairs:
-        raise IsoglossError("no labelled speech for the teacher; is phones.teacher_language a language of the corpus with phone times?")
+        raise IsoglossError(
+            "no labelled speech for the teacher; is phones.teacher_language a language of the corpus with phone times?"
+        )
     frames = torch.from_numpy(np.concatenate([frames for frames, _ in pairs]).astype(np.float32))
     labels = torch.from_numpy(np.concatenate([labels for _, labels in pairs]).astype(np.int64))
     if len(frames) < WINDOW_FRAMES:

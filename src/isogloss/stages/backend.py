@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +34,8 @@ def backend(embeddings: Path, model: Path, out: Path, config: BackendConfig) -> 
         else:
             raise IsoglossError(f"unknown back end {name!r}; there are {', '.join(BACKENDS)}")
         with replacing(out / f"{name}.npz") as part:
-            np.savez(part, **fitted.state())
+            state: dict[str, Any] = dict(fitted.state())
+            np.savez(part, **state)
     return done(out, work, enrolled=len(languages), languages=sorted(set(languages)))
 
 

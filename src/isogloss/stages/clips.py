@@ -77,5 +77,3 @@ def _part(samples: np.ndarray, clip: Clip, sample_rate: int) -> np.ndarray:
 def _one_thread() -> None:
     quiet_worker()
     os.environ["OMP_NUM_THREADS"] = os.environ["NUMBA_NUM_THREADS"] = "1"
-
-

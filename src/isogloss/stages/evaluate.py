@@ -36,7 +36,9 @@ def evaluate_system(score_folders: dict[str, Path], config: EvaluateConfig) -> t
             parts = {split: test[condition] for split, test in tests.items() if condition in test}
             if not parts:
                 continue
-            scores, key, recordings, silent = _pool(parts, {s: score_folders[s] / backend / f"{condition}.scores" for s in parts})
+            scores, key, recordings, silent = _pool(
+                parts, {s: score_folders[s] / backend / f"{condition}.scores" for s in parts}
+            )
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 figures.setdefault(backend, {})[condition] = _figures(scores, key, recordings, silent, config)
@@ -55,7 +57,9 @@ def _pool(parts: dict[str, dict[str, Any]], paths: dict[str, Path]) -> tuple[Sco
     for split, test in parts.items():
         scores = metrics.read_scores(paths[split])
         if languages is not None and scores.languages != languages:
-            raise IsoglossError(f"{paths[split]} scores other languages than the splits before it: {set(scores.languages) ^ set(languages)}")
+            raise IsoglossError(
+                f"{paths[split]} scores other languages than the splits before it: {set(scores.languages) ^ set(languages)}"
+            )
         languages = scores.languages
         for utterance, row in zip(scores.utterances, scores.loglik, strict=True):
             name = f"{utterance}@{split}" if utterance in key else utterance
@@ -67,7 +71,9 @@ def _pool(parts: dict[str, dict[str, Any]], paths: dict[str, Path]) -> tuple[Sco
     return Scores(utterances, languages or [], np.array(rows)), key, recordings, silent
 
 
-def _figures(scores: Scores, key: Key, recordings: dict[str, str], silent: int, config: EvaluateConfig) -> dict[str, Any]:
+def _figures(
+    scores: Scores, key: Key, recordings: dict[str, str], silent: int, config: EvaluateConfig
+) -> dict[str, Any]:
     measured = metrics.evaluate(scores, key, recordings, config.num_resamples, config.seed)
     intervals = measured.pop("intervals", {})
     result: dict[str, Any] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.progress import track
@@ -30,7 +31,8 @@ class Embeddings:
 
     def save(self, path: Path) -> None:
         with replacing(path) as part:
-            np.savez(part, **{name: np.asarray(value) for name, value in vars(self).items()})
+            arrays: dict[str, Any] = {name: np.asarray(value) for name, value in vars(self).items()}
+            np.savez(part, **arrays)
 
     @classmethod
     def load(cls, path: Path) -> Embeddings:
@@ -48,7 +50,14 @@ class Embeddings:
 
 def extract(prepared: Path, frames: Path, model: Path, out: Path, config: EvaluateConfig, split: str) -> Path:
     """Embed the utterances of `split`: out/{enrol,valid,full,short,channel,out_of_set}.npz; returns `out`."""
-    work = stamp("extract", {"short_frames": config.short_frames, "conditions": config.conditions}, prepared, frames, model, split=split)
+    work = stamp(
+        "extract",
+        {"short_frames": config.short_frames, "conditions": config.conditions},
+        prepared,
+        frames,
+        model,
+        split=split,
+    )
     if is_done(out, work):
         return out
     network = trained.load(model)
@@ -76,8 +85,14 @@ def extract(prepared: Path, frames: Path, model: Path, out: Path, config: Evalua
 
 
 def _embed(
-    network: trained.Trained, store: Store, keys: list[str], keep: int | None,
-    utterances: list[str], languages: list[str], recordings: list[str], label: str,
+    network: trained.Trained,
+    store: Store,
+    keys: list[str],
+    keep: int | None,
+    utterances: list[str],
+    languages: list[str],
+    recordings: list[str],
+    label: str,
 ) -> Embeddings:
     dim = network.network.embedding_dim
     far, near = np.full((2, len(keys), dim), np.nan, dtype=np.float32)

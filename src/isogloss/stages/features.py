@@ -53,7 +53,11 @@ def features(prepared: Path, out: Path, config: FeaturesConfig) -> Path:
         make = partial(_versions, config=config, train=frozenset(train), test=frozenset(test))
         # the plain version is written last, so that its presence means that all are there
         results = map_clips(
-            read_cuts(prepared), lambda name: name not in frames.finished, make, config.front_end.sample_rate, "features"
+            read_cuts(prepared),
+            lambda name: name not in frames.finished,
+            make,
+            config.front_end.sample_rate,
+            "features",
         )
         for versions in results:
             for key, made in versions:
@@ -62,7 +66,9 @@ def features(prepared: Path, out: Path, config: FeaturesConfig) -> Path:
                 if key not in frames.finished:
                     frames.add(key, made.selected)
     store = open_frames(out)
-    return done(out, work, utterances=len(store.frames), voiced_frames=store.frames.num_rows, all_frames=store.voiced.num_rows)
+    return done(
+        out, work, utterances=len(store.frames), voiced_frames=store.frames.num_rows, all_frames=store.voiced.num_rows
+    )
 
 
 def training_key(utterance: str, speed: float) -> str:

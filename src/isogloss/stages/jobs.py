@@ -21,7 +21,9 @@ _reports: Any = None  # the queue to the parent, in a worker
 
 
 def run_jobs(
-    jobs: Iterable[tuple[str, Callable[..., ResultT], tuple[Any, ...]]], num_jobs: int, finished: Callable[[str, ResultT], None]
+    jobs: Iterable[tuple[str, Callable[..., ResultT], tuple[Any, ...]]],
+    num_jobs: int,
+    finished: Callable[[str, ResultT], None],
 ) -> None:
     """Run `function(*arguments, report=…)` for every (label, function, arguments); `finished(label, result)` as they end.
 
@@ -97,5 +99,10 @@ def _show(reports: Any, bars: Progress, rows: dict[str, TaskID]) -> None:
 
 
 def _bars() -> Progress:
-    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"), TimeRemainingColumn()
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+        TimeRemainingColumn(),
+    )
     return Progress(*columns, transient=True)

@@ -62,7 +62,9 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         part.unlink(missing_ok=True)
         if error.errno == errno.ENOSPC:
-            raise IsoglossError(f"disk full while writing {path}; nothing was replaced: free some space and run it again") from error
+            raise IsoglossError(
+                f"disk full while writing {path}; nothing was replaced: free some space and run it again"
+            ) from error
         raise
     except BaseException:
         part.unlink(missing_ok=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 import warnings
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from isogloss.config import EvaluateConfig
+from isogloss.nn.multitask import Embedder
 from isogloss.runtime.model_file import write_model_file
 from isogloss.stages.backend import EMBEDDING_OF, read_backend
 from isogloss.stages.evaluate import evaluate_system
-from isogloss.config import EvaluateConfig
-from isogloss.nn.multitask import Embedder
 from isogloss.training import trained
 from isogloss.types import IsoglossError
 
@@ -45,14 +44,22 @@ def to_onnx(embedder: torch.nn.Module, feature_dim: int) -> bytes:
     import onnxruntime
 
     buffer = io.BytesIO()
-    example = torch.randn(1, 200, feature_dim)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's own deprecations
+        warnings.simplefilter(
+            "ignore"
+        )  # torch would rather have dynamo=True, which takes ten seconds for the same graph
         torch.onnx.export(
-            embedder, (example,), buffer, dynamo=False, opset_version=17,
-            input_names=["features"], output_names=["embedding"], dynamic_axes={"features": {1: "frames"}},
+            embedder,
+            (torch.randn(1, 200, feature_dim),),
+            buffer,  # type: ignore[arg-type]  # the signature leaves out what the exporter takes
+            dynamo=False,
+            opset_version=17,
+            input_names=["features"],
+            output_names=["embedding"],
+            dynamic_axes={"features": {1: "frames"}},
         )
-    session = onnxruntime.InferenceSession(buffer.getvalue(), providers=["CPUExecutionProvider"])
+    network = buffer.getvalue()
+    session = onnxruntime.InferenceSession(network, providers=["CPUExecutionProvider"])
     for num_frames in (37, 350):
         frames = torch.randn(1, num_frames, feature_dim)
         with torch.no_grad():
@@ -60,8 +67,10 @@ def to_onnx(embedder: torch.nn.Module, feature_dim: int) -> bytes:
         (got,) = session.run(None, {"features": frames.numpy()})
         difference = float(np.abs(got - expected).max() / max(np.abs(expected).max(), 1e-6))
         if not difference <= MAX_DIFFERENCE:
-            raise IsoglossError(f"the exported network differs from the trained one by {difference:.2g} at {num_frames} frames; it was not packed")
-    return buffer.getvalue()
+            raise IsoglossError(
+                f"the exported network differs from the trained one by {difference:.2g} at {num_frames} frames; it was not packed"
+            )
+    return network
 
 
 def better_backend(scores: Path) -> str:

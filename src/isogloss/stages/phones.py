@@ -37,12 +37,14 @@ def phones(prepared: Path, frames: Path, out: Path, config: PhonesConfig) -> Pat
         "pocketsphinx": _from_allphone,
     }.get(config.source)
     if source is None:
-        raise IsoglossError("phones.source is none: there is nothing to label; train single-task systems (1) without labels")
+        raise IsoglossError(
+            "phones.source is none: there is nothing to label; train single-task systems (1) without labels"
+        )
     inventory, labeller, about = source(cuts, stores, prepared, config)
     meta = {"source": config.source, "num_pdfs": inventory.num_pdfs, "pdf_names": inventory.pdf_names(), **about}
     counts = np.zeros(inventory.num_pdfs, dtype=np.int64)
     with StoreWriter(out, np.int16, meta={**meta, "stamp": work}) as writer:
-        for key in sorted(stores.frames.keys(), key=stores.frames.span):  # rows must lie as the frames' do
+        for key in sorted(stores.frames, key=stores.frames.span):  # rows must lie as the frames' do
             if key not in writer.finished:
                 writer.add(key, labeller(key))
     rows = Store(out).rows
@@ -54,17 +56,21 @@ def phones(prepared: Path, frames: Path, out: Path, config: PhonesConfig) -> Pat
 Labeller = Callable[[str], np.ndarray]  # store key → [V] labels of its voiced frames
 
 
-def _from_alignments(cuts: CutSet, stores: FrameStores, prepared: Path, config: PhonesConfig) -> tuple[Inventory, Labeller, dict[str, Any]]:
+def _from_alignments(
+    cuts: CutSet, stores: FrameStores, prepared: Path, config: PhonesConfig
+) -> tuple[Inventory, Labeller, dict[str, Any]]:
     """The corpus's own phone times, each language with its own symbols."""
     segments = {cut.id: _alignment(cut) for cut in cuts}
     return _segment_labels(segments, stores, config)
 
 
-def _from_allphone(cuts: CutSet, stores: FrameStores, prepared: Path, config: PhonesConfig) -> tuple[Inventory, Labeller, dict[str, Any]]:
+def _from_allphone(
+    cuts: CutSet, stores: FrameStores, prepared: Path, config: PhonesConfig
+) -> tuple[Inventory, Labeller, dict[str, Any]]:
     """One decoding per clip; its speed copies carry the same segments, their times scaled."""
     trained = {name for split in read_splits(prepared).values() for name in [*split.train, *split.valid]}
     decoded = map_clips(cuts, trained.__contains__, _decode, allphone.SAMPLE_RATE, "phone recogniser")
-    inventory, labeller, about = _segment_labels(dict(decoded), stores, config, allphone.PHONES)
+    inventory, labeller, about = _segment_labels(dict(decoded), stores, config, list(allphone.PHONES))
     return inventory, labeller, about | {"recogniser": "pocketsphinx allphone, en-us"}
 
 
@@ -75,7 +81,9 @@ def _decode(name: str, samples: np.ndarray) -> tuple[str, list[Segment]]:
 def _segment_labels(
     segments: dict[str, list[Segment]], stores: FrameStores, config: PhonesConfig, names: list[str] | None = None
 ) -> tuple[Inventory, Labeller, dict[str, Any]]:
-    inventory = Inventory(names or sorted({symbol for of_cut in segments.values() for symbol, _, _ in of_cut}), config.states_per_phone)
+    inventory = Inventory(
+        names or sorted({symbol for of_cut in segments.values() for symbol, _, _ in of_cut}), config.states_per_phone
+    )
     if not inventory.phones:
         raise IsoglossError("this corpus has no phone times; use phones.source=pocketsphinx, or none")
 
@@ -88,14 +96,16 @@ def _segment_labels(
     return inventory, labeller, {}
 
 
-def _from_teacher(cuts: CutSet, stores: FrameStores, prepared: Path, config: PhonesConfig) -> tuple[Inventory, Labeller, dict[str, Any]]:
+def _from_teacher(
+    cuts: CutSet, stores: FrameStores, prepared: Path, config: PhonesConfig
+) -> tuple[Inventory, Labeller, dict[str, Any]]:
     """A frame classifier of one language's phones, run over everything."""
     from isogloss.phones import teacher
 
     taught = {cut.id: _alignment(cut) for cut in cuts if cut.supervisions[0].language == config.teacher_language}
     train = {name for split in read_splits(prepared).values() for name in split.train}
     inventory, aligned, _ = _segment_labels(taught, stores, config)
-    keys = [key for key in stores.frames.keys() if (name := key.partition("#")[0]) in taught and name in train]
+    keys = [key for key in stores.frames if (name := key.partition("#")[0]) in taught and name in train]
 
     def pairs() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         return ((stores.frames[key], aligned(key)) for key in keys)
@@ -105,7 +115,11 @@ def _from_teacher(cuts: CutSet, stores: FrameStores, prepared: Path, config: Pho
     def labeller(key: str) -> np.ndarray:
         return next(teacher.label(model, [stores.frames[key]]))
 
-    return inventory, labeller, {"teacher_language": config.teacher_language, "teacher_frame_accuracy": round(accuracy, 4)}
+    return (
+        inventory,
+        labeller,
+        {"teacher_language": config.teacher_language, "teacher_frame_accuracy": round(accuracy, 4)},
+    )
 
 
 def _alignment(cut: Any) -> list[Segment]:

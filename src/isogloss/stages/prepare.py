@@ -36,7 +36,9 @@ def prepare(items: list[Item], out: Path, config: PrepareConfig) -> Path:
         checked.cuts.to_file(part)
     write_json(out / "splits.json", {name: split.to_dict() for name, split in made.items()})
     with replacing(out / "left_out.tsv") as part:
-        part.write_text("path\treason\n" + "".join(f"{path}\t{reason}\n" for path, reason in checked.left_out), encoding="utf-8")
+        part.write_text(
+            "path\treason\n" + "".join(f"{path}\t{reason}\n" for path, reason in checked.left_out), encoding="utf-8"
+        )
     languages = Counter(cut.supervisions[0].language for cut in checked.cuts)
     logger.info("%s: %s", out, checked.summary())
     return done(out, work, summary=checked.summary(), languages=dict(sorted(languages.items())))

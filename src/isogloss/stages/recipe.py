@@ -37,8 +37,16 @@ class Results:
 
 
 def run_recipe(
-    items: list[Item], out: Path, systems: list[System], config: RecipeConfig, *,
-    title: str, corpus: str, folds: list[str] | None = None, notes: list[str] | None = None, num_jobs: int | None = None,
+    items: list[Item],
+    out: Path,
+    systems: list[System],
+    config: RecipeConfig,
+    *,
+    title: str,
+    corpus: str,
+    folds: list[str] | None = None,
+    notes: list[str] | None = None,
+    num_jobs: int | None = None,
 ) -> Results:
     """prepare → features → phones → (train → extract → backend → score) per system and split → report → pack.
 
@@ -46,7 +54,9 @@ def run_recipe(
     out/seed<seed>/system<id>/<split>/{model,embeddings,backend,scores}, out/seed<seed>/report, out/seed<seed>/model.isogloss.
     """
     if config.phones.source == "none" and (multitask := [s.id for s in systems if s.multitask]):
-        raise IsoglossError(f"systems {', '.join(multitask)} need phoneme labels, but phones.source is none; run system 1 alone, or give a source")
+        raise IsoglossError(
+            f"systems {', '.join(multitask)} need phoneme labels, but phones.source is none; run system 1 alone, or give a source"
+        )
     data = prepare(items, out / "data", config.prepare)
     made = read_splits(data)
     if strange := [name for name in folds or [] if name not in made]:
@@ -65,7 +75,13 @@ def run_recipe(
     run_jobs(jobs, num_jobs or os.cpu_count() or 1, lambda label, line: logger.info("%s: %s", label, line))
     finished = [SystemFolders(system, {split: folders[system.id, split] for split in splits}) for system in systems]
     metrics_json = write_metrics(
-        finished, root / "report", title=title, corpus=corpus, config=config, evaluate=config.evaluate, notes=notes or []
+        finished,
+        root / "report",
+        title=title,
+        corpus=corpus,
+        config=config,
+        evaluate=config.evaluate,
+        notes=notes or [],
     )
     page = report(metrics_json, root / "report")
     best = min((f / "scores" for one in finished for f in list(one.splits.values())[:1]), key=_valid_cllr)
@@ -88,7 +104,14 @@ def _valid_cllr(scores: Path) -> float:
 
 
 def _one(
-    data: Path, frames: Path, labels: Path | None, folder: Path, system: System, config: RecipeConfig, split: str, report: Report
+    data: Path,
+    frames: Path,
+    labels: Path | None,
+    folder: Path,
+    system: System,
+    config: RecipeConfig,
+    split: str,
+    report: Report,
 ) -> str:
     """train → extract → backend → score of one system on one split, in a process of its own; returns a line on how it went."""
     train(data, frames, labels, folder / "model", system, config.train, split, report)

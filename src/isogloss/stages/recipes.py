@@ -19,7 +19,7 @@ class Recipe:
 
     corpus: str  # what the report calls the data
     items: Callable[[Path], list[Item]]  # from --root
-    config: RecipeConfig = RecipeConfig()
+    config: RecipeConfig
     needs_root: bool = True
     note: str | None = None  # stands above the results
 
@@ -53,8 +53,8 @@ RECIPES = {
         items=_vl16,
         config=RecipeConfig(phones=PhonesConfig(source="pocketsphinx"), features=FeaturesConfig()),
     ),
-    "folders": Recipe(corpus="a folder of audio per language", items=folders.items),
-    "manifest": Recipe(corpus="a table of clips", items=lambda root: manifest.items(root)),
+    "folders": Recipe(corpus="a folder of audio per language", items=folders.items, config=RecipeConfig()),
+    "manifest": Recipe(corpus="a table of clips", items=manifest.items, config=RecipeConfig()),
 }
 
 

@@ -10,7 +10,6 @@ import sys
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 from isogloss.config import EvaluateConfig, RecipeConfig
 from isogloss.stages.evaluate import evaluate_system
@@ -27,7 +26,14 @@ class SystemFolders:
 
 
 def write_metrics(
-    systems: list[SystemFolders], out: Path, *, title: str, corpus: str, config: RecipeConfig, evaluate: EvaluateConfig, notes: list[str]
+    systems: list[SystemFolders],
+    out: Path,
+    *,
+    title: str,
+    corpus: str,
+    config: RecipeConfig,
+    evaluate: EvaluateConfig,
+    notes: list[str],
 ) -> Path:
     """Measure every system and write out/metrics.json, the report's only input."""
     measured, warned = [], list(notes)
@@ -56,7 +62,15 @@ def write_metrics(
             }
         )
     conditions = [c for c in evaluate.conditions if any(c in of for s in measured for of in s["backends"].values())]
-    languages = sorted({lang for s in measured for of in s["backends"].values() for r in of.values() for lang in r["languages_enrolled"]})
+    languages = sorted(
+        {
+            lang
+            for s in measured
+            for of in s["backends"].values()
+            for r in of.values()
+            for lang in r["languages_enrolled"]
+        }
+    )
     value = {
         "title": title,
         "corpus": corpus,
@@ -91,7 +105,11 @@ def commit() -> str:
     here = Path(__file__).parent
     try:
         run = subprocess.run(
-            ["git", "describe", "--always", "--dirty=+", "--abbrev=10", "--exclude=*"], cwd=here, capture_output=True, text=True, timeout=10
+            ["git", "describe", "--always", "--dirty=+", "--abbrev=10", "--exclude=*"],
+            cwd=here,
+            capture_output=True,
+            text=True,
+            timeout=10,
         )
     except (OSError, subprocess.TimeoutExpired):
         return __version__

@@ -12,7 +12,13 @@ from isogloss.stages.extract import Embeddings
 from isogloss.stages.ledger import done, is_done, stamp, write_json
 from isogloss.types import Scores
 
-CONDITIONS = {"full": ("full",), "short": ("short",), "channel": ("channel",), "open": ("full", "out_of_set"), "valid": ("valid",)}
+CONDITIONS = {
+    "full": ("full",),
+    "short": ("short",),
+    "channel": ("channel",),
+    "open": ("full", "out_of_set"),
+    "valid": ("valid",),
+}
 """Condition → the embedding files it is tested on."""
 
 

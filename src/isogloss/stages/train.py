@@ -26,7 +26,13 @@ logger = logging.getLogger(__name__)
 
 
 def train(
-    prepared: Path, frames: Path, pdf_ids: Path | None, out: Path, system: System, config: TrainConfig, split: str,
+    prepared: Path,
+    frames: Path,
+    pdf_ids: Path | None,
+    out: Path,
+    system: System,
+    config: TrainConfig,
+    split: str,
     report: Report | None = None,
 ) -> Path:
     """Train `system` on the training utterances of `split`; returns `out`. A killed run goes on at its last checkpoint.
@@ -51,22 +57,37 @@ def train(
     number = {language: index for index, language in enumerate(languages)}
     keys = [(training_key(name, speed), name) for name in chosen.train for speed in features.speeds]
     train_table = chunk_table(
-        stores.frames, [key for key, _ in keys], [number[language_of[name]] for _, name in keys],
-        config.chunk_frames, config.hop_frames,
+        stores.frames,
+        [key for key, _ in keys],
+        [number[language_of[name]] for _, name in keys],
+        config.chunk_frames,
+        config.hop_frames,
     )
     if missing := set(range(len(languages))) - set(train_table.languages.tolist()):
         raise IsoglossError(
             f"no training chunk of {config.chunk_frames} voiced frames in {', '.join(languages[i] for i in sorted(missing))}; "
             "add longer clips of it, or lower train.chunk_frames"
         )
-    valid = [name for name in chosen.valid if stores.frames.span(name)[1] >= config.chunk_frames and language_of[name] in number]
-    valid_table = chunk_table(stores.frames, valid, [number[language_of[n]] for n in valid], config.chunk_frames, config.chunk_frames) if valid else None
+    valid = [
+        name
+        for name in chosen.valid
+        if stores.frames.span(name)[1] >= config.chunk_frames and language_of[name] in number
+    ]
+    valid_table = (
+        chunk_table(
+            stores.frames, valid, [number[language_of[n]] for n in valid], config.chunk_frames, config.chunk_frames
+        )
+        if valid
+        else None
+    )
     if labels:
         require_aligned(stores.frames, labels, [key for key, _ in keys], labels.meta["num_pdfs"])
     if train_table.dropped:
         logger.warning(
             "%d of %d training versions have fewer than %d voiced frames and are left out (listed in model.json)",
-            len(train_table.dropped), len(keys), config.chunk_frames,
+            len(train_table.dropped),
+            len(keys),
+            config.chunk_frames,
         )
     network, loss = trained.build(system, config, features.front_end.dim, len(languages), num_pdfs)
     data = Data(ChunkReader(stores.frames, labels, config.chunk_frames), train_table, valid_table, len(languages))
@@ -77,9 +98,21 @@ def train(
     if margins:
         write_json(out / "margins.json", margins)
     info = trained.ModelInfo(
-        system=asdict(system), languages=languages, num_pdfs=num_pdfs, front_end=features.front_end, train=config,
+        system=asdict(system),
+        languages=languages,
+        num_pdfs=num_pdfs,
+        front_end=features.front_end,
+        train=config,
         phones={key: labels.meta[key] for key in ("source", "num_pdfs")} if labels else None,
-        seconds=run.seconds, num_chunks=len(train_table), dropped=train_table.dropped,
+        seconds=run.seconds,
+        num_chunks=len(train_table),
+        dropped=train_table.dropped,
     )
     trained.save(out, network, loss.head, info)
-    return done(out, work, steps=run.num_steps, seconds=round(run.seconds, 1), chunks_per_second=round(run.num_steps * config.batch_size / max(run.seconds, 1e-9), 1))
+    return done(
+        out,
+        work,
+        steps=run.num_steps,
+        seconds=round(run.seconds, 1),
+        chunks_per_second=round(run.num_steps * config.batch_size / max(run.seconds, 1e-9), 1),
+    )

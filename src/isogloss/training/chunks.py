@@ -57,7 +57,9 @@ def chunk_table(frames: Store, keys: list[str], languages: list[int], chunk_fram
     return ChunkTable(np.array(starts), np.array(slack), np.array(labels), dropped)
 
 
-def epoch_order(table: ChunkTable, num_languages: int, chunks_per_epoch: int | None, seed: int, epoch: int) -> np.ndarray:
+def epoch_order(
+    table: ChunkTable, num_languages: int, chunks_per_epoch: int | None, seed: int, epoch: int
+) -> np.ndarray:
     """[M] chunk numbers of one epoch: the same count from every language that has chunks, shuffled.
 
     A language is drawn without repetition as long as its chunks last, then begun anew.
@@ -97,11 +99,17 @@ class ChunkReader:
 
 
 def epoch_batches(
-    reader: ChunkReader, table: ChunkTable, order: np.ndarray, batch_size: int, seed: int, epoch: int, first_step: int = 0
+    reader: ChunkReader,
+    table: ChunkTable,
+    order: np.ndarray,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    first_step: int = 0,
 ) -> Iterator[Batch]:
     """The batches of one epoch from `first_step` on; every start moves by a random part of its slack, drawn per epoch.
 
-    The last, incomplete batch is dropped (batch normalisation and p over the batch want N as configured), unless it is the only one.
+    The last, incomplete batch is dropped (p over the batch wants N as configured), unless it is the only one.
     """
     shifts = (np.random.default_rng([seed, epoch, 1]).random(len(order)) * (table.slack[order] + 1)).astype(np.int64)
     for step in range(first_step, steps_per_epoch(len(order), batch_size)):
@@ -124,7 +132,9 @@ def require_aligned(frames: Store, labels: Store, keys: list[str], num_pdfs: int
             )
     for key, span, label_span in spans:
         if span != label_span:
-            raise IsoglossError(f"utterance {key}: labels lie elsewhere in their store than its frames; run `isogloss phones` again")
+            raise IsoglossError(
+                f"utterance {key}: labels lie elsewhere in their store than its frames; run `isogloss phones` again"
+            )
     if labels.num_rows and not (labels.rows.min() >= IGNORE_PDF and labels.rows.max() < num_pdfs):
         raise IsoglossError(
             f"{labels.path} has labels from {labels.rows.min()} to {labels.rows.max()}, the inventory {num_pdfs} pdfs; "

@@ -38,10 +38,16 @@ class Data:
 
 
 class Run:
-    """Network + loss + optimiser at a step. `Run(...).finish(...)` trains to the end, from the newest checkpoint if there is one."""
+    """Network + loss + optimiser at a step; `finish` trains to the end, from the newest checkpoint if there is one."""
 
     def __init__(
-        self, network: MultitaskNetwork, loss: MultitaskLoss, data: Data, config: TrainConfig, folder: Path, fingerprint: str
+        self,
+        network: MultitaskNetwork,
+        loss: MultitaskLoss,
+        data: Data,
+        config: TrainConfig,
+        folder: Path,
+        fingerprint: str,
     ) -> None:
         self.network, self.loss, self.data, self.config = network, loss, data, config
         self.folder, self.fingerprint = folder, fingerprint
@@ -184,4 +190,3 @@ def _cut_log(path: Path, step: int) -> None:
     part = path.with_suffix(".part")
     part.write_text("".join(kept), encoding="utf-8")
     os.replace(part, path)
-

@@ -46,7 +46,9 @@ class Trained:
     info: ModelInfo
 
 
-def build(system: System, train: TrainConfig, feature_dim: int, num_languages: int, num_pdfs: int | None) -> tuple[MultitaskNetwork, MultitaskLoss]:
+def build(
+    system: System, train: TrainConfig, feature_dim: int, num_languages: int, num_pdfs: int | None
+) -> tuple[MultitaskNetwork, MultitaskLoss]:
     """Network and loss of one system, initialised from `train.seed`; one seed gives all systems of a shape the same weights."""
     if system.multitask and num_pdfs is None:
         raise IsoglossError(

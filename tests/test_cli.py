@@ -1,0 +1,187 @@
+"""Bad input ends in one clear line, exit code 2 and nothing half-written; the README's promises are kept."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from isogloss.cli import main
+from isogloss.corpora import manifest
+from isogloss.stages.recipe import run_recipe
+from isogloss.systems import TABLE_1
+
+ROOT = Path(__file__).parents[1]
+
+
+def tone(path, hz, seconds=0.5, rate=16000, channels=1):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    samples = 0.1 * np.sin(2 * np.pi * hz * np.arange(int(seconds * rate)) / rate)
+    soundfile.write(path, np.stack([samples] * channels, 1), rate)
+    return path
+
+
+@pytest.fixture
+def run(capsys):
+    """`run(*arguments)` → (exit code, stderr lines)."""
+
+    def call(*arguments):
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        return ended.value.code, capsys.readouterr().err.strip().splitlines()
+
+    return call
+
+
+def empty_folder(root):
+    return []
+
+
+def one_language(root):
+    for number in range(4):
+        tone(root / "deu" / f"{number}.wav", 200 + number)
+
+
+def two_clips(root):
+    one_language(root)
+    for number in range(2):
+        tone(root / "fra" / f"{number}.wav", 300 + number)
+
+
+def only_text(root):
+    (root / "deu").mkdir()
+    (root / "deu" / "a.wav").write_text("I am not audio")
+
+
+def empty_and_header_only(root):
+    one_language(root)
+    (root / "fra").mkdir()
+    (root / "fra" / "empty.wav").touch()
+    soundfile.write(root / "fra" / "header.wav", np.zeros(0), 16000)
+
+
+@pytest.mark.parametrize(
+    ("fill", "message"),
+    [
+        (empty_folder, "it holds no audio"),
+        (one_language, "only one language, 'deu'"),
+        (two_clips, "language 'fra' has 2 recording"),
+        (only_text, "no usable clip"),
+        (empty_and_header_only, "only one language, 'deu'.*2 clips were left out"),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_a_bad_corpus_is_one_line_and_leaves_nothing(run, tmp_path, fill, message):
+    audio = tmp_path / "audio"
+    audio.mkdir()
+    fill(audio)
+    code, lines = run("recipe", "folders", "--root", audio, "--out", tmp_path / "out")
+    assert code == 2 and len(lines) == 1
+    assert re.search(message, lines[0])
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--systems", "9"], "unknown system '9'"),
+        (["--set", "train.widht=3"], "did you mean 'width'"),
+        (["--set", "train.width=-3"], "train.width"),
+        (["--root", "nowhere"], "nowhere is not a folder"),
+        (["--systems", "5", "--phones", "none"], "systems 5 need phoneme labels"),
+    ],
+)
+def test_a_bad_option_is_one_line(run, tmp_path, arguments, message):
+    tone(tmp_path / "audio" / "deu" / "a.wav", 200)
+    given = ["recipe", "folders", "--out", tmp_path / "out", *arguments]
+    code, lines = run(*given, *([] if "--root" in arguments else ["--root", tmp_path / "audio"]))
+    assert code == 2 and len(lines) == 1 and message in lines[0]
+    assert not (tmp_path / "out").exists()
+
+
+def test_unknown_names_name_the_nearest(run):
+    assert "did you mean 'folders'" in run("recipe", "folder", "--root", ".")[1][0]
+    assert run("no-such-command")[0] == 2
+    code, lines = run("identify", "--model", "nowhere.isogloss", "x.wav")
+    assert code == 2 and len(lines) == 1 and "nowhere.isogloss" in lines[0]
+
+
+def test_one_bad_file_does_not_stop_the_others(corpus, tiny, tmp_path, capsys):
+    results = run_recipe(manifest.items(corpus), tmp_path / "out", [TABLE_1["1"]], tiny, title="", corpus="", folds=["fold0"])
+    good = corpus.parent / "aaa0.wav"
+    (tmp_path / "text.wav").write_text("not audio")
+    phone = tone(tmp_path / "phone.mp3", 440, seconds=2, rate=8000, channels=2)
+    silence = tmp_path / "silence.wav"
+    soundfile.write(silence, np.zeros(32000), 16000)
+    capsys.readouterr()
+    files = [good, tmp_path / "text.wav", phone, silence]
+    with pytest.raises(SystemExit) as ended:
+        main(["identify", "--json", "--model", str(results.model_file), *map(str, files)])
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert ended.value.code == 1
+    assert [answer["status"] for answer in answers] == ["ok", "error", "ok", "no_speech"]
+    assert sum(answers[0]["probabilities"].values()) == pytest.approx(1)
+    assert "text.wav" in answers[1]["message"]
+    with pytest.raises(SystemExit) as ended:
+        main(["identify", "--model", str(results.model_file), "--allow", "bbb,cc", str(good)])
+    assert ended.value.code == 2
+    assert "'ccc'" in capsys.readouterr().err
+
+
+def test_scores_of_other_systems_can_be_measured(run, tmp_path):
+    languages, truth = ["deu", "fra"], {"u1": "deu", "u2": "fra", "u3": "deu"}
+    trials = [f"{lang} {u} {'target' if lang == true else 'nontarget'}\n" for u, true in truth.items() for lang in languages]
+    scores = [f"{lang} {u} {float(lang == true)}\n" for u, true in truth.items() for lang in languages]
+    (tmp_path / "trials").write_text("".join(trials))
+    (tmp_path / "scores").write_text("".join(scores))
+    main_arguments = ["evaluate", "--trials", tmp_path / "trials", "--scores", tmp_path / "scores", "--json", tmp_path / "out.json"]
+    assert run(*main_arguments)[0] == 0
+    figures = json.loads((tmp_path / "out.json").read_text())
+    assert figures["cavg_min"] == figures["eer"] == 0 and figures["num_trials"] == 6
+    assert {"cavg_olr", "cavg_actual", "cllr"} <= figures.keys()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [3, 5, 8, 12])
+def test_an_interrupt_anywhere_and_the_same_command_again(corpus, tmp_path, seconds):
+    """Ctrl-C after some seconds, wherever that is; then the run ends as if nothing had been."""
+    from conftest import TINY
+
+    command = [sys.executable, "-m", "isogloss", "recipe", "manifest", "--root", corpus, "--out", tmp_path / "out", "--systems", "1,5"]
+    command += ["--fold", "0", *(part for option in TINY for part in ("--set", option)), "--set", "train.cycles=[40]"]
+    process = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True, start_new_session=True)
+    time.sleep(seconds)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    if process.returncode:
+        assert process.returncode == 130 and "run the same command again" in errors and "Traceback" not in errors
+    subprocess.run(list(map(str, command)), check=True, timeout=300)
+    assert (tmp_path / "out" / "seed1024" / "model.isogloss").exists()
+    assert not list((tmp_path / "out").rglob("*.part*"))
+
+
+def test_every_command_shows_its_options(capsys):
+    for command in ("prepare", "features", "phones", "train", "extract", "backend"):
+        with pytest.raises(SystemExit) as ended:
+            main([command, "--help"])
+        assert ended.value.code == 0
+        shown = capsys.readouterr().out
+        assert "--set takes (default shown):" in shown and "=" in shown
+
+
+def test_the_readme_speaks_of_what_is_there():
+    text = (ROOT / "README.md").read_text()
+    for path in re.findall(r"\]\(([\w/.-]+)\)", text):
+        assert (ROOT / path).exists(), path
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"^make (\w+)", text, re.MULTILINE):
+        assert f"\n{target}:" in makefile
+    for room in re.findall(r"`(\w+)/`", text):
+        assert (ROOT / "src" / "isogloss" / room).is_dir() or room in ("frames", "pdf_ids", "model"), room

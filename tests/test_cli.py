@@ -114,7 +114,9 @@ def test_unknown_names_name_the_nearest(run):
 
 
 def test_one_bad_file_does_not_stop_the_others(corpus, tiny, tmp_path, capsys):
-    results = run_recipe(manifest.items(corpus), tmp_path / "out", [TABLE_1["1"]], tiny, title="", corpus="", folds=["fold0"])
+    results = run_recipe(
+        manifest.items(corpus), tmp_path / "out", [TABLE_1["1"]], tiny, title="", corpus="", folds=["fold0"]
+    )
     good = corpus.parent / "aaa0.wav"
     (tmp_path / "text.wav").write_text("not audio")
     phone = tone(tmp_path / "phone.mp3", 440, seconds=2, rate=8000, channels=2)
@@ -137,11 +139,21 @@ def test_one_bad_file_does_not_stop_the_others(corpus, tiny, tmp_path, capsys):
 
 def test_scores_of_other_systems_can_be_measured(run, tmp_path):
     languages, truth = ["deu", "fra"], {"u1": "deu", "u2": "fra", "u3": "deu"}
-    trials = [f"{lang} {u} {'target' if lang == true else 'nontarget'}\n" for u, true in truth.items() for lang in languages]
+    trials = [
+        f"{lang} {u} {'target' if lang == true else 'nontarget'}\n" for u, true in truth.items() for lang in languages
+    ]
     scores = [f"{lang} {u} {float(lang == true)}\n" for u, true in truth.items() for lang in languages]
     (tmp_path / "trials").write_text("".join(trials))
     (tmp_path / "scores").write_text("".join(scores))
-    main_arguments = ["evaluate", "--trials", tmp_path / "trials", "--scores", tmp_path / "scores", "--json", tmp_path / "out.json"]
+    main_arguments = [
+        "evaluate",
+        "--trials",
+        tmp_path / "trials",
+        "--scores",
+        tmp_path / "scores",
+        "--json",
+        tmp_path / "out.json",
+    ]
     assert run(*main_arguments)[0] == 0
     figures = json.loads((tmp_path / "out.json").read_text())
     assert figures["cavg_min"] == figures["eer"] == 0 and figures["num_trials"] == 6
@@ -154,7 +166,19 @@ def test_an_interrupt_anywhere_and_the_same_command_again(corpus, tmp_path, seco
     """Ctrl-C after some seconds, wherever that is; then the run ends as if nothing had been."""
     from conftest import TINY
 
-    command = [sys.executable, "-m", "isogloss", "recipe", "manifest", "--root", corpus, "--out", tmp_path / "out", "--systems", "1,5"]
+    command = [
+        sys.executable,
+        "-m",
+        "isogloss",
+        "recipe",
+        "manifest",
+        "--root",
+        corpus,
+        "--out",
+        tmp_path / "out",
+        "--systems",
+        "1,5",
+    ]
     command += ["--fold", "0", *(part for option in TINY for part in ("--set", option)), "--set", "train.cycles=[40]"]
     process = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True, start_new_session=True)
     time.sleep(seconds)

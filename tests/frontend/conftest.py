@@ -25,8 +25,3 @@ def speechlike() -> np.ndarray:
     voice = sum(np.sin(h * phase) / h for h in range(1, 20))
     syllables = np.clip(np.sin(2 * np.pi * 2.5 * time), 0, None)
     return (3000 * syllables * voice + rng.normal(0, 20, time.size)).astype(np.int16)
-
-
-def sample_rate(recording: str) -> int:
-    """Hz of a recording of the reference."""
-    return 8000 if recording.endswith("8") else 16000

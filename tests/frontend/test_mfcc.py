@@ -3,7 +3,6 @@ import math
 
 import numpy as np
 import pytest
-from conftest import sample_rate
 
 from isogloss.frontend.mfcc import EPSILON, fbank, hz_to_mel, liftered_dct, mfcc
 from isogloss.frontend.resample import resample
@@ -30,7 +29,7 @@ def test_agrees_with_kaldi(kaldi, setting):
     assert keys
     for key in keys:
         recording = key.split("/")[1]
-        ours = function(kaldi[f"audio/{recording}"], sample_rate(recording), **SETTINGS[setting])
+        ours = function(kaldi[f"audio/{recording}"], 16000, **SETTINGS[setting])
         assert ours.shape == kaldi[key].shape
         assert np.abs(ours - kaldi[key]).max() < 2e-3, key
 
@@ -54,7 +53,9 @@ def plain_mel(x, rate, *, num_mel_bins, low, high, window_type, preemphasis, rem
     while size < length:
         size *= 2
     spectrum = [abs(np.dot(x, np.exp(-2j * np.pi * k * np.arange(length) / size))) for k in range(size // 2)]
-    corners = [hz_to_mel(low) + b * (hz_to_mel(high) - hz_to_mel(low)) / (num_mel_bins + 1) for b in range(num_mel_bins + 2)]
+    corners = [
+        hz_to_mel(low) + b * (hz_to_mel(high) - hz_to_mel(low)) / (num_mel_bins + 1) for b in range(num_mel_bins + 2)
+    ]
     energies = []
     for b in range(num_mel_bins):
         total = 0.0
@@ -78,10 +79,16 @@ def plain_mel(x, rate, *, num_mel_bins, low, high, window_type, preemphasis, rem
     ],
 )
 def test_formulas(speechlike, rate, length_ms, shift_ms, window_type, preemphasis, remove_dc, use_power, bins):
-    shared = dict(
-        num_mel_bins=bins, low_freq=60.0, high_freq=-100.0, frame_length_ms=length_ms, frame_shift_ms=shift_ms,
-        window_type=window_type, preemphasis=preemphasis, remove_dc_offset=remove_dc,
-    )  # fmt: skip
+    shared = {
+        "num_mel_bins": bins,
+        "low_freq": 60.0,
+        "high_freq": -100.0,
+        "frame_length_ms": length_ms,
+        "frame_shift_ms": shift_ms,
+        "window_type": window_type,
+        "preemphasis": preemphasis,
+        "remove_dc_offset": remove_dc,
+    }
     samples = speechlike[3000:9000]
     bank = fbank(samples, rate, use_log=False, use_power=use_power, **shared)
     cepstra = mfcc(samples, rate, num_ceps=8, use_energy=True, raw_energy=False, cepstral_lifter=11.0, **shared)
@@ -102,7 +109,7 @@ def test_formulas(speechlike, rate, length_ms, shift_ms, window_type, preemphasi
 
 @pytest.mark.parametrize(
     ("rate", "snip_edges", "window_type", "length_ms"),
-    itertools.product([8000, 16000, 44100], [True, False], ["povey", "hanning", "blackman"], [20.0, 25.0]),
+    list(itertools.product([8000, 16000, 44100], [True, False], ["povey", "hanning", "blackman"], [20.0, 25.0])),
 )
 def test_agrees_with_kaldi_native_fbank(speechlike, rate, snip_edges, window_type, length_ms):
     knf = pytest.importorskip("kaldi_native_fbank")

@@ -152,6 +152,8 @@ class RunSummary(_Part):
     created: str | None = None
     config: dict[str, Any] | None = None
     conditions: list[FileStem] = Field(min_length=1)
+    backend: str | None = None  # the one that the headline and Table 1 show
+    backend_chosen_by: str | None = None
     languages: list[str] = []
     systems: list[SystemRun] = Field(min_length=1)
     figures: Annotated[dict[str, dict[str, str | None] | None], BeforeValidator(_none_as_empty)] = {}
@@ -175,9 +177,9 @@ class RunSummary(_Part):
 
     @property
     def backends(self) -> list[str]:
-        """Every back end that any system was tested with; `olr2020`, the paper's, first."""
+        """Every back end that any system was tested with; the main one first, else `olr2020`, the paper's."""
         found = list(dict.fromkeys(name for system in self.systems for name in system.backends))
-        return sorted(found, key=lambda name: name != "olr2020")
+        return sorted(found, key=lambda name: name != (self.backend or "olr2020"))
 
 
 def load_run(metrics_json: Path) -> RunSummary:

@@ -46,6 +46,19 @@ def evaluate_system(score_folders: dict[str, Path], config: EvaluateConfig) -> t
     return figures, list(dict.fromkeys(warned))
 
 
+def validation_cllr(scores: Path) -> dict[str, float]:
+    """Back end → Cllr on the validation utterances, which neither train nor test: what a choice may be made by."""
+    figures, _ = evaluate_system({"valid": scores}, EvaluateConfig(conditions=("valid",), num_resamples=0))
+    return {name: of["valid"]["cllr"]["value"] for name, of in figures.items()}
+
+
+def better_backend(score_folders: list[Path]) -> str | None:
+    """The back end with the lowest validation Cllr on average; None where there is no validation set."""
+    found = [cllr for folder in score_folders if (cllr := validation_cllr(folder))]
+    names = set.intersection(*(set(cllr) for cllr in found)) if found else set()
+    return min(sorted(names), key=lambda name: sum(cllr[name] for cllr in found), default=None)
+
+
 def _pool(parts: dict[str, dict[str, Any]], paths: dict[str, Path]) -> tuple[Scores, Key, dict[str, str], int]:
     """Scores, key and recordings of several splits as one; an utterance that several score is named after its split."""
     utterances: list[str] = []

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import queue
 import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from contextlib import contextmanager
-from multiprocessing import active_children, get_context
+from multiprocessing import active_children, get_context, parent_process
 from typing import Any, TypeVar
 
 import rich
@@ -74,9 +75,18 @@ def _start(reports: Any) -> None:
 
 
 def quiet_worker() -> None:
-    """In a worker process: bars and Ctrl-C belong to the parent."""
+    """In a worker process: bars and Ctrl-C belong to the parent, and without the parent there is nothing to do."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     rich.reconfigure(quiet=True)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A killed parent cannot stop its workers; left alone they would write where the next run writes."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 @contextmanager

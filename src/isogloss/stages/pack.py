@@ -10,11 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from isogloss.config import EvaluateConfig
 from isogloss.nn.multitask import Embedder
 from isogloss.runtime.model_file import write_model_file
 from isogloss.stages.backend import EMBEDDING_OF, read_backend
-from isogloss.stages.evaluate import evaluate_system
 from isogloss.training import trained
 from isogloss.types import IsoglossError
 
@@ -71,11 +69,3 @@ def to_onnx(embedder: torch.nn.Module, feature_dim: int) -> bytes:
                 f"the exported network differs from the trained one by {difference:.2g} at {num_frames} frames; it was not packed"
             )
     return network
-
-
-def better_backend(scores: Path) -> str:
-    """The back end with the lower Cllr on validation utterances, which neither trained nor tested anything."""
-    figures, _ = evaluate_system({"valid": scores}, EvaluateConfig(conditions=("valid",), num_resamples=0))
-    if not figures:
-        raise IsoglossError(f"{scores} has no validation scores to choose a back end by; name one with --backend")
-    return min(figures, key=lambda name: figures[name]["valid"]["cllr"]["value"])

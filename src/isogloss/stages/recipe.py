@@ -10,12 +10,12 @@ from pathlib import Path
 from isogloss.config import PhonesConfig, RecipeConfig
 from isogloss.corpora.item import Item
 from isogloss.stages.backend import backend
-from isogloss.stages.evaluate import evaluate_system
+from isogloss.stages.evaluate import evaluate_system, validation_cllr
 from isogloss.stages.extract import extract
 from isogloss.stages.features import features
 from isogloss.stages.jobs import Report, run_jobs
 from isogloss.stages.ledger import write_json
-from isogloss.stages.pack import better_backend, pack
+from isogloss.stages.pack import pack
 from isogloss.stages.phones import phones
 from isogloss.stages.prepare import prepare, read_splits
 from isogloss.stages.report import SystemFolders, commit, report, write_metrics
@@ -84,23 +84,19 @@ def run_recipe(
         notes=notes or [],
     )
     page = report(metrics_json, root / "report")
-    best = min((f / "scores" for one in finished for f in list(one.splits.values())[:1]), key=_valid_cllr)
-    name = better_backend(best)
-    provenance = {"corpus": corpus, "split": best.parent.name, "commit": commit(), "title": title}
-    packed = pack(best.parent / "model", best.parent / "backend", root / "model.isogloss", name, provenance)
+    # no test may choose what is packed: the first split's best system and back end on its validation utterances
+    candidates = [folders[system.id, splits[0]] for system in systems]
+    chosen = [
+        (cllr, folder, name) for folder in candidates for name, cllr in validation_cllr(folder / "scores").items()
+    ]
+    _, folder, name = min(chosen, default=(0.0, candidates[0], config.backend.names[0]))
+    provenance = {"corpus": corpus, "split": folder.name, "commit": commit(), "title": title}
+    packed = pack(folder / "model", folder / "backend", root / "model.isogloss", name, provenance)
     return Results(metrics_json, page, packed)
 
 
 def _labels(data: Path, frames: Path, out: Path, config: PhonesConfig) -> Path:
     return phones(data, frames, out / f"pdf_ids-{config.source}", config)
-
-
-def _valid_cllr(scores: Path) -> float:
-    """Validation Cllr of the better back end: what the packed model is chosen by, since no test may choose it."""
-    from isogloss.config import EvaluateConfig
-
-    figures, _ = evaluate_system({"valid": scores}, EvaluateConfig(conditions=("valid",), num_resamples=0))
-    return min((of["valid"]["cllr"]["value"] for of in figures.values()), default=float("inf"))
 
 
 def _one(

@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from isogloss.config import EvaluateConfig, RecipeConfig
-from isogloss.stages.evaluate import evaluate_system
+from isogloss.stages.evaluate import better_backend, evaluate_system
 from isogloss.stages.ledger import write_json
 from isogloss.systems import System
 
@@ -61,6 +61,7 @@ def write_metrics(
                 "backends": backends,
             }
         )
+    backend = better_backend([folder / "scores" for one in systems for folder in one.splits.values()])
     conditions = [c for c in evaluate.conditions if any(c in of for s in measured for of in s["backends"].values())]
     languages = sorted(
         {
@@ -81,6 +82,8 @@ def write_metrics(
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "config": config.model_dump(mode="json"),
         "conditions": conditions,
+        "backend": backend,
+        "backend_chosen_by": "Cllr on the validation utterances, which no test contains",
         "languages": languages,
         "systems": measured,
         "figures": figures,

@@ -64,7 +64,9 @@ def operations(network: nn.Module, features: torch.Tensor) -> float:
     return sum(counted)
 
 
-def step(network: MultitaskNetwork, loss: MultitaskLoss, batch: Batch, optimiser: torch.optim.Optimizer, bf16: bool) -> float:
+def step(
+    network: MultitaskNetwork, loss: MultitaskLoss, batch: Batch, optimiser: torch.optim.Optimizer, bf16: bool
+) -> float:
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
         encoded = network(batch.features)
     total = loss(encoded, batch).total
@@ -92,9 +94,13 @@ def main() -> None:
     arithmetic = operations(copy.deepcopy(first), features)
     exact_network, exact_loss = copy.deepcopy(first).double(), copy.deepcopy(first_loss).double()
     exact = exact_loss(exact_network(features.double()), batch).total.item()
-    print(f"width {options.width}, {options.pdfs} pdfs, batch {options.batch} × {FRAMES} frames, {options.threads} thread(s), ")
+    print(
+        f"width {options.width}, {options.pdfs} pdfs, batch {options.batch} × {FRAMES} frames, {options.threads} thread(s), "
+    )
     print(f"{arithmetic / options.batch / 1e9:.2f} G operations per chunk and step\n")
-    print("| step | allocator | chunks/s (wall) | chunks per CPU s | G op per CPU s | matrix rate | share | loss error |")
+    print(
+        "| step | allocator | chunks/s (wall) | chunks per CPU s | G op per CPU s | matrix rate | share | loss error |"
+    )
     print("|---|---|---:|---:|---:|---:|---:|---:|")
     for kept in (False, True):
         if kept and not keep_freed_memory():

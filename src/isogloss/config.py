@@ -147,7 +147,9 @@ class BackendConfig(StageConfig):
 class EvaluateConfig(StageConfig):
     """Metrics and their intervals."""
 
-    conditions: tuple[Literal["full", "short", "channel", "open", "valid"], ...] = ("full", "short", "channel", "open")
+    conditions: tuple[Literal["full", "short", "channel", "open", "valid", "enrol"], ...] = Field(
+        ("full", "short", "channel", "open"), description="tested besides those the corpus has recordings for"
+    )
     short_frames: int = Field(100, ge=1, description="voiced frames kept by the short condition (1.0 s)")
     num_resamples: int = Field(1000, ge=0, description="bootstrap resamples over recordings; 0: no intervals")
     seed: int = 1024

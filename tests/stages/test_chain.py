@@ -188,3 +188,26 @@ def test_unknown_splits_and_missing_labels_are_named(ran, corpus, tiny, tmp_path
     none = tiny.model_copy(update={"phones": tiny.phones.model_copy(update={"source": "none"})})
     with pytest.raises(IsoglossError, match="systems 5 need phoneme labels"):
         run_recipe(manifest.items(corpus), tmp_path, [TABLE_1["1"], TABLE_1["5"]], none, title="", corpus="")
+
+
+def test_a_corpus_may_bring_recordings_of_a_condition(corpus, tiny, tmp_path):
+    """A manifest with splits, two noisy test clips and two real telephone ones: each is tested where it belongs."""
+    rows = [json.loads(line) for line in corpus.read_text().splitlines()]
+    for row in rows:
+        row["path"] = str(corpus.parent / row["path"])
+        part = int(row["recording"][3:])
+        row |= {"split": ("train", "train", "train", "test", "test")[part]} if row.pop("fold", None) is not None else {}
+    for condition, numbers in (("noisy", (8,)), ("channel", (9,))):
+        for row in rows:
+            if row.get("split") == "test" and row["path"].endswith(tuple(f"{n}.wav" for n in numbers)):
+                row["condition"] = condition
+    (tmp_path / "m.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    results = run_recipe(
+        manifest.items(tmp_path / "m.jsonl"), tmp_path / "out", [TABLE_1["1"]], tiny, title="", corpus=""
+    )
+    measured = json.loads(results.metrics_json.read_text())
+    assert measured["conditions"] == ["full", "short", "channel", "open", "noisy"]
+    of = measured["systems"][0]["backends"]["olr2020"]
+    assert of["noisy"]["num_utterances"] == of["channel"]["num_utterances"] == 3  # recorded, not made from the others
+    assert of["full"]["num_utterances"] == of["short"]["num_utterances"] == 6
+    assert of["open"]["num_out_of_set"] == 4

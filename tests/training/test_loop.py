@@ -98,6 +98,8 @@ def test_it_logs_every_few_steps_and_validates_every_epoch(data, tmp_path):
     lines = logged(tmp_path)
     assert [line["step"] for line in lines] == [1, 2, 4, 6, 8, 10, 12]
     assert [line["step"] for line in lines if "valid_loss" in line] == [6, 12]
+    sizes = [16 * (b - a) for a, b in zip((0, 1, 2, 4, 6, 8, 10), (1, 2, 4, 6, 8, 10, 12), strict=True)]
+    assert [sum(line["beta_p_histogram"]["counts"]) for line in lines] == sizes  # every sample since the line before
     assert [line["learning_rate"] for line in lines[:2]] == pytest.approx(
         [1e-2, 1e-2 * (1 + np.cos(np.pi / 6)) / 2], rel=1e-3
     )

@@ -121,6 +121,7 @@ def _cut(item: Item, file: _Looked, duration: float) -> MonoCut:
     source = AudioSource("file", list(range(file.num_channels)), str(item.path.resolve()))
     recording = Recording(item.id, [source], file.sample_rate, file.num_samples, length)
     custom = {"recording": item.recording, "split": item.split, "fold": item.fold, "out_of_set": item.out_of_set}
+    custom |= {"condition": item.condition} if item.condition else {}
     alignment = {"phone": [AlignmentItem(symbol, start, round(end - start, 6)) for symbol, start, end in item.phones]}
     supervision = SupervisionSegment(
         item.id,

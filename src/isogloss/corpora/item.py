@@ -19,6 +19,7 @@ class Item:
     end_seconds: float | None = None  # None: to the end of the file
     split: str | None = None  # train | dev | test, where the corpus prescribes it
     fold: int | None = None  # where the corpus prescribes it
+    condition: str | None = None  # of a test clip recorded for it (short, channel, noisy …); None: an ordinary clip
     out_of_set: bool = False  # a language that is never enrolled
     phones: list[tuple[str, float, float]] = field(default_factory=list)  # symbol, start, end in seconds of the clip
 

@@ -1,7 +1,8 @@
 """A table of clips: TSV, CSV or JSONL with a line per clip. The licence is that of your recordings.
 
 Columns: `path` (relative to the table's folder, or absolute) and `language`; optional `id`, `speaker`, `recording`,
-`start` and `end` (seconds), `split` (train, dev or test), `fold` (integer), `use` (`out_of_set` marks an unknown
+`start` and `end` (seconds), `split` (train, dev or test), `fold` (integer), `condition` (a test clip recorded for it,
+such as channel or noisy: it is tested under that condition alone), `use` (`out_of_set` marks an unknown
 language; anything else is a target) and, in JSONL, `phones` ([[symbol, start, end], …]). Other columns are ignored.
 """
 
@@ -17,7 +18,7 @@ from typing import Any
 from isogloss.corpora.item import Item, utterance_id
 from isogloss.types import IsoglossError
 
-COLUMNS = ("path", "language", "id", "speaker", "recording", "start", "end", "split", "fold", "use", "phones")
+COLUMNS = ("path", "language", "id", "speaker", "recording", "start", "end", "split", "fold", "condition", "use", "phones")
 SPLITS = ("train", "dev", "test")
 
 
@@ -68,6 +69,8 @@ def _item(row: dict[str, Any], number: int, manifest: Path, names: dict[str, str
     split, fold = value["split"], _number(row.get(names["fold"]), "fold", where)
     if split is not None and split not in SPLITS:
         raise IsoglossError(f"{where}: split {split!r}; expected one of {', '.join(SPLITS)}")
+    if value["condition"] and split != "test":
+        raise IsoglossError(f"{where}: condition {value['condition']!r} of a clip of split {split}; only a test clip has one")
     out_of_set = value["use"] == "out_of_set"
     name = (
         "_".join(str(value["id"]).split()).replace("#", "_")
@@ -84,6 +87,7 @@ def _item(row: dict[str, Any], number: int, manifest: Path, names: dict[str, str
         end_seconds=end,
         split=split,
         fold=None if fold is None or out_of_set else int(fold),
+        condition=value["condition"],
         out_of_set=out_of_set,
         phones=[(symbol, float(begin), float(stop)) for symbol, begin, stop in value["phones"] or []],
     )

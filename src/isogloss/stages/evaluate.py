@@ -32,7 +32,15 @@ def evaluate_system(score_folders: dict[str, Path], config: EvaluateConfig) -> t
     tests = {split: _read_tests(folder) for split, folder in score_folders.items()}
     backends = sorted({path.parent.name for folder in score_folders.values() for path in folder.glob("*/*.scores")})
     for backend in backends:
-        for condition in config.conditions:
+        recorded = {name for test in tests.values() for name in test} - {
+            "full",
+            "short",
+            "channel",
+            "open",
+            "valid",
+            "enrol",
+        }
+        for condition in (*config.conditions, *sorted(recorded)):
             parts = {split: test[condition] for split, test in tests.items() if condition in test}
             if not parts:
                 continue

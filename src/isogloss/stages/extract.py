@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,11 @@ class Embeddings:
 
 
 def extract(prepared: Path, frames: Path, model: Path, out: Path, config: EvaluateConfig, split: str) -> Path:
-    """Embed the utterances of `split`: out/{enrol,valid,full,short,channel,out_of_set}.npz; returns `out`."""
+    """Embed the utterances of `split`: out/{enrol,valid,full,short,channel,out_of_set}.npz; returns `out`.
+
+    Test clips that the corpus gives a condition make (or replace) the file of that name; the rest are `full`, cut to
+    their first `short_frames` voiced frames `short`, and through a telephone `channel`.
+    """
     work = stamp(
         "extract",
         {"short_frames": config.short_frames, "conditions": config.conditions},
@@ -64,18 +69,23 @@ def extract(prepared: Path, frames: Path, model: Path, out: Path, config: Evalua
     store = open_frames(frames).frames
     chosen = read_split(prepared, split)
     about = {cut.id: cut.supervisions[0] for cut in read_cuts(prepared)}
-    # file → (utterances, version in the store, frames kept)
+    recorded: dict[str, list[str]] = defaultdict(list)  # condition → the test clips recorded for it
+    for name in chosen.test:
+        recorded[about[name].custom.get("condition") or "full"].append(name)
+    ordinary = recorded["full"]
+    # file → (utterances, through the telephone, frames kept)
     wanted: dict[str, tuple[list[str], bool, int | None]] = {
         "enrol": (chosen.enrol, False, None),
         "valid": (chosen.valid, False, None),
-        "full": (chosen.test, False, None),
     }
     if "short" in config.conditions:
-        wanted["short"] = (chosen.test, False, config.short_frames)
+        wanted["short"] = (ordinary, False, config.short_frames)
     if "channel" in config.conditions and FeaturesConfig(**store.meta["config"]).channel:
-        wanted["channel"] = (chosen.test, True, None)
+        wanted["channel"] = (ordinary, True, None)
     if "open" in config.conditions and chosen.out_of_set:
         wanted["out_of_set"] = (chosen.out_of_set, False, None)
+    wanted |= {name: (clips, False, None) for name, clips in recorded.items()}  # real recordings before made ones
+    wanted = {name: of for name, of in wanted.items() if of[0]}
     for name, (utterances, telephone, keep) in wanted.items():
         keys = [telephone_key(u) if telephone else u for u in utterances]
         languages = [OUT_OF_SET if about[u].custom["out_of_set"] else about[u].language for u in utterances]

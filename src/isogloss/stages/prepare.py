@@ -74,4 +74,5 @@ def _seen(item: Item) -> list[object]:
     status = item.path.stat() if item.path.exists() else None
     about = [item.id, str(item.path), item.language, item.recording, item.speaker, item.start_seconds, item.end_seconds]
     file = [status.st_size, status.st_mtime_ns] if status else []
-    return [*about, item.split, item.fold, item.out_of_set, len(item.phones), *file]
+    condition = [item.condition] if item.condition else []
+    return [*about, item.split, item.fold, *condition, item.out_of_set, len(item.phones), *file]

@@ -62,7 +62,7 @@ def write_metrics(
             }
         )
     backend = better_backend([folder / "scores" for one in systems for folder in one.splits.values()])
-    conditions = [c for c in evaluate.conditions if any(c in of for s in measured for of in s["backends"].values())]
+    conditions = list(dict.fromkeys(c for s in measured for of in s["backends"].values() for c in of))
     languages = sorted(
         {
             lang

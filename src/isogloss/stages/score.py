@@ -12,14 +12,16 @@ from isogloss.stages.extract import Embeddings
 from isogloss.stages.ledger import done, is_done, stamp, write_json
 from isogloss.types import Scores
 
-CONDITIONS = {
-    "full": ("full",),
-    "short": ("short",),
-    "channel": ("channel",),
-    "open": ("full", "out_of_set"),
-    "valid": ("valid",),
-}
-"""Condition → the embedding files it is tested on."""
+
+def conditions(embeddings: Path) -> dict[str, list[Path]]:
+    """Condition → the embedding files it is tested on. `open` is the ordinary test and the unknown languages together,
+    `enrol` the training utterances themselves: how much better they fare than `full` is what was learnt by heart."""
+    files = {path.stem: [path] for path in sorted(embeddings.glob("*.npz"))}
+    unknown = files.pop("out_of_set", None)
+    known = files.get("open") or files.get("full")
+    if unknown and known:
+        files["open"] = [*known, *unknown]
+    return files
 
 
 def score(embeddings: Path, backends: Path, out: Path) -> Path:
@@ -27,17 +29,13 @@ def score(embeddings: Path, backends: Path, out: Path) -> Path:
 
     An utterance without a voiced frame cannot be scored: it gets a flat posterior and is counted in tests.json.
     """
-    work = stamp("score", {}, embeddings, backends)
+    work = stamp("score", {"conditions": sorted(conditions(embeddings))}, embeddings, backends)
     if is_done(out, work):
         return out
     tests = {}
-    for condition, files in CONDITIONS.items():
-        if not all((embeddings / f"{name}.npz").exists() for name in files):
-            continue
-        parts = [Embeddings.load(embeddings / f"{name}.npz") for name in files]
+    for condition, files in conditions(embeddings).items():
+        parts = [Embeddings.load(path) for path in files]
         utterances = [u for part in parts for u in part.utterances]
-        if not utterances:
-            continue
         spoken = np.concatenate([part.spoken for part in parts])
         languages: list[str] = []
         for path in sorted(backends.glob("*.npz")):

@@ -146,7 +146,7 @@ class Run:
             "phone_accuracy": None if parts.phone_accuracy is None else parts.phone_accuracy.item(),
             "learning_rate": rate,
             "margin_mean": parts.margin.mean().item(),
-            **self.margins.latest(),
+            **self.margins.interval(),
             **validation,
         }
         with open(self.folder / "log.jsonl", "a", encoding="utf-8") as file:

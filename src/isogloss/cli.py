@@ -248,12 +248,7 @@ def recipe(
         notes=[chosen.note] if chosen.note else [],
         num_jobs=jobs,
     )
-    from isogloss.report import load_run
-    from isogloss.report.table1 import table1_markdown
-
-    run = load_run(results.metrics_json)
-    for shown in run.backends:
-        print(f"\n{table1_markdown(run, 'cavg_min', shown)}")
+    print((results.report_html.parent / "tables.md").read_text(encoding="utf-8"))
     for path in (results.metrics_json, results.report_html, results.model_file):
         _wrote(path)
 

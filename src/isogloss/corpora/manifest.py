@@ -18,7 +18,20 @@ from typing import Any
 from isogloss.corpora.item import Item, utterance_id
 from isogloss.types import IsoglossError
 
-COLUMNS = ("path", "language", "id", "speaker", "recording", "start", "end", "split", "fold", "condition", "use", "phones")
+COLUMNS = (
+    "path",
+    "language",
+    "id",
+    "speaker",
+    "recording",
+    "start",
+    "end",
+    "split",
+    "fold",
+    "condition",
+    "use",
+    "phones",
+)
 SPLITS = ("train", "dev", "test")
 
 
@@ -70,7 +83,9 @@ def _item(row: dict[str, Any], number: int, manifest: Path, names: dict[str, str
     if split is not None and split not in SPLITS:
         raise IsoglossError(f"{where}: split {split!r}; expected one of {', '.join(SPLITS)}")
     if value["condition"] and split != "test":
-        raise IsoglossError(f"{where}: condition {value['condition']!r} of a clip of split {split}; only a test clip has one")
+        raise IsoglossError(
+            f"{where}: condition {value['condition']!r} of a clip of split {split}; only a test clip has one"
+        )
     out_of_set = value["use"] == "out_of_set"
     name = (
         "_".join(str(value["id"]).split()).replace("#", "_")

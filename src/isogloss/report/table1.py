@@ -144,8 +144,8 @@ def build_table(run: RunSummary, metric: str, backend: str) -> Table:
     return Table(chosen, backend, run.conditions, published, rows, _notes(run, published))
 
 
-def table1_markdown(run: RunSummary, metric: str, backend: str) -> str:
-    """The table as Markdown, caption above and notes below; for RESULTS.md and the terminal."""
+def table1_markdown(run: RunSummary, metric: str, backend: str, notes: bool = True) -> str:
+    """The table as Markdown, caption above and, unless they follow elsewhere, notes below; for RESULTS.md."""
     table = build_table(run, metric, backend)
     heads = ["No.", "System", "Loss", "m", "β", "mean p"]
     for condition, published in zip(table.conditions, table.published, strict=True):
@@ -162,7 +162,7 @@ def table1_markdown(run: RunSummary, metric: str, backend: str) -> str:
             value = f"**{cell.text}**" if cell.best else cell.text
             fields += [f"{value} {cell.interval}".strip()] + [cell.published_text] * published
         lines.append("| " + " | ".join(field.replace("|", r"\|") for field in fields) + " |")
-    return "\n".join([*lines, "", " ".join(table.notes), ""])
+    return "\n".join([*lines, "", *([" ".join(table.notes), ""] if notes else [])])
 
 
 def rivals(table: Table, column: int) -> tuple[list[Row], int]:

@@ -72,7 +72,15 @@ def read_split(prepared: Path, name: str) -> Split:
 def _seen(item: Item) -> list[object]:
     """What an item's stamp depends on: what the corpus says, and the file's size and time."""
     status = item.path.stat() if item.path.exists() else None
-    about = [item.id, str(item.path), item.language, item.recording, item.speaker, item.start_seconds, item.end_seconds]
+    about = [
+        item.id,
+        str(item.path.resolve()),
+        item.language,
+        item.recording,
+        item.speaker,
+        item.start_seconds,
+        item.end_seconds,
+    ]
     file = [status.st_size, status.st_mtime_ns] if status else []
     condition = [item.condition] if item.condition else []
     return [*about, item.split, item.fold, *condition, item.out_of_set, len(item.phones), *file]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from isogloss.config import EvaluateConfig, RecipeConfig
 from isogloss.stages.evaluate import better_backend, evaluate_system
-from isogloss.stages.ledger import write_json
+from isogloss.stages.ledger import replacing, write_json
 from isogloss.systems import System
 
 
@@ -95,10 +95,25 @@ def write_metrics(
 
 
 def report(metrics_json: Path, out: Path) -> Path:
-    """out/report.html and its pictures from a metrics.json; returns the page."""
+    """out/report.html and its pictures, and out/tables.md, from a metrics.json; returns the page."""
     from isogloss.report import load_run, write_report
+    from isogloss.report.table1 import table1_markdown
 
-    return write_report(load_run(metrics_json), out)
+    run = load_run(metrics_json)
+    about = [
+        f"`{run.command}`",
+        f"commit {run.commit} · {run.machine} · {run.created}",
+        f"{len(run.systems)} systems on {', '.join(map(str, run.systems[0].folds or []))}, seed "
+        f"{', '.join(map(str, run.systems[0].seeds or []))}; trained in {sum(s.seconds_train or 0 for s in run.systems) / 60:.0f} "
+        "minutes of one core",
+        *(f"Note: {warning}" for warning in run.warnings),
+        f"Back end `{run.backends[0]}` first, chosen by {run.backend_chosen_by or 'name'}.",
+    ]
+    shown = [(metric, name) for name in run.backends for metric in ("accuracy", "cavg_min", "cavg_actual", "eer")]
+    tables = [table1_markdown(run, metric, name, notes=(metric, name) == shown[-1]) for metric, name in shown]
+    with replacing(out / "tables.md") as part:
+        part.write_text("\n\n".join([*about, *tables]), encoding="utf-8")
+    return write_report(run, out)
 
 
 def commit() -> str:

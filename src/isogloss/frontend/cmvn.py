@@ -12,9 +12,9 @@ Source: Kaldi's sliding-window CMN; its conventions, so that frames agree with K
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from isogloss.frontend.checks import check_frames
+from isogloss.frontend.compiled import compiled
 from isogloss.types import IsoglossError
 
 SLIDING_VARIANCE_FLOOR = 1e-10
@@ -68,7 +68,7 @@ class SlidingWindow:
         return normalised
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _slide(
     frames: np.ndarray,
     frames_start: int,

@@ -18,8 +18,8 @@ sampled functions", Theory of Computing 8, 2012.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from isogloss.frontend.compiled import compiled
 from isogloss.frontend.pitch_options import PitchOptions
 
 TILE_FRAMES = 64  # frames interpolated at once
@@ -91,7 +91,7 @@ class LagPath:
         return np.stack([voicing, 1.0 / self.options.lags[states]], axis=1).astype(np.float32)
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _interpolate(led: np.ndarray, taps: np.ndarray, first_tap: np.ndarray) -> np.ndarray:
     """NCCF at measured lags [n, M] → at searched lags [n, K], float32. Frames lie side by side in vector registers."""
     num_frames, num_lags = led.shape
@@ -114,7 +114,7 @@ def _interpolate(led: np.ndarray, taps: np.ndarray, first_tap: np.ndarray) -> np
     return phi
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(nogil=True, error_model="numpy")
 def _extend(
     phi: np.ndarray, slope: np.ndarray, transition_cost: np.float32, forward: np.ndarray, back: np.ndarray
 ) -> None:
@@ -157,7 +157,7 @@ def _extend(
             forward[i] = cost[i] - lowest
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "nsz", "nnan"})
+@compiled(nogil=True, fastmath={"reassoc", "nsz", "nnan"})
 def _lowest(cost: np.ndarray) -> np.float32:
     """min, in any order: the only step that may be re-ordered, and so vectorised, without changing a digit."""
     lowest = np.float32(np.inf)
@@ -166,7 +166,7 @@ def _lowest(cost: np.ndarray) -> np.float32:
     return lowest
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _narrow(back: np.ndarray, low: int, high: int) -> tuple[int, int, int]:
     """Follow the lowest and highest surviving state through a block, backwards, until they meet.
 
@@ -180,7 +180,7 @@ def _narrow(back: np.ndarray, low: int, high: int) -> tuple[int, int, int]:
     return 0, low, high
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _trace(back: np.ndarray, state: int, states: np.ndarray) -> None:
     """The path that ends in `state` at frame len(states) − 1, written to `states`."""
     for t in range(states.shape[0] - 1, -1, -1):

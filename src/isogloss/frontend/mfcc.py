@@ -28,9 +28,9 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.fft
-from numba import njit
 
 from isogloss.frontend.checks import check_samples
+from isogloss.frontend.compiled import compiled
 from isogloss.frontend.windows import Framing, float32_pair_sum, window
 from isogloss.types import IsoglossError
 
@@ -172,7 +172,7 @@ def mel_energies(
     return mel, energy
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _window_frames(
     stretch: np.ndarray,
     shift: int,
@@ -200,7 +200,7 @@ def _window_frames(
         energy[t] = np.log(max(_sum_squares(x if raw_energy else windowed), EPSILON))
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "nsz"})
+@compiled(nogil=True, fastmath={"reassoc", "nsz"})
 def _sum_squares(x: np.ndarray) -> float:
     total = 0.0
     for i in range(x.shape[0]):
@@ -208,7 +208,7 @@ def _sum_squares(x: np.ndarray) -> float:
     return total
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "nsz", "contract"})
+@compiled(nogil=True, fastmath={"reassoc", "nsz", "contract"})
 def _sum_bands(
     spectra: np.ndarray, use_power: bool, weights: np.ndarray, first: np.ndarray, stop: np.ndarray, mel: np.ndarray
 ) -> None:

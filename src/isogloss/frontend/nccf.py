@@ -12,12 +12,12 @@ Source: Ghahremani et al., ICASSP 2014, eq. 1 to 4.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from isogloss.frontend.compiled import compiled
 from isogloss.frontend.windows import float32_pair_sum
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(nogil=True, error_model="numpy")
 def nccf(
     signal: np.ndarray,
     starts: np.ndarray,
@@ -67,7 +67,7 @@ def nccf(
             plain[t, m] = inner[m] / under if under > 0.0 else 0.0
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _centre(frame: np.ndarray, window: int, preemphasis: np.float32, w: np.ndarray) -> None:
     """w = frame, pre-emphasised, less the mean of its first `window` samples; rounded to float32 at each step."""
     emphasised = np.empty_like(frame)

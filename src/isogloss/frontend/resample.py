@@ -16,9 +16,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
 from isogloss.frontend.checks import to_float32
+from isogloss.frontend.compiled import compiled
 from isogloss.types import IsoglossError
 
 
@@ -85,7 +85,7 @@ class Resampler:
         return outputs
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "nsz"})
+@compiled(nogil=True, fastmath={"reassoc", "nsz"})
 def _filter(
     stretch: np.ndarray,
     stretch_start: int,

@@ -13,8 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
+from isogloss.frontend.compiled import compiled
 from isogloss.types import IsoglossError
 
 WINDOW_TYPES = ("hamming", "hanning", "povey", "rectangular", "sine", "blackman")
@@ -92,7 +92,7 @@ def window(window_type: str, length: int, blackman_coeff: float = 0.42) -> np.nd
     raise IsoglossError(f"window type {window_type!r}: expected one of {', '.join(WINDOW_TYPES)}")
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "nsz"})
+@compiled(nogil=True, fastmath={"reassoc", "nsz"})
 def float32_pair_sum(x: np.ndarray) -> float:
     """Σ x of float32 [n], neighbours added in float32 and the pairs in float64.
 

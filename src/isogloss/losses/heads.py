@@ -6,6 +6,7 @@ with autocast off; loss and gradients are finite in float32, bfloat16 and float1
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import get_args
 
 import torch
@@ -66,7 +67,7 @@ class Softmax(nn.Module):
             return F.linear(x, weight, bias)
 
 
-class CosineHead(nn.Module):
+class CosineHead(nn.Module, ABC):
     """What A-, AM- and AAM-Softmax share: cos θ_j between x and W_j, the target's replaced by φ(θ) (eq. 3, 5, 7, 14).
 
     A subclass gives `target_logit`, the φ of its paper, and may override `size`, the factor before all cosines.
@@ -110,9 +111,9 @@ class CosineHead(nn.Module):
         """The factor before the cosines: the scale s, a number or [B, 1]."""
         return self.scale
 
+    @abstractmethod
     def target_logit(self, cosine: Tensor, margin: Tensor) -> Tensor:
         """φ(θ) of the target language, before the scale: cosine [B], margin [B] → [B]."""
-        raise NotImplementedError
 
 
 class AMSoftmax(CosineHead):

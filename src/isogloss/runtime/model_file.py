@@ -160,7 +160,7 @@ def _read_part(path: Path, archive: zipfile.ZipFile, name: str) -> bytes:
         return archive.read(name)
     except KeyError:
         raise IsoglossError(f"{path}: {name} is missing; the file is incomplete: pack or fetch it again") from None
-    except Exception:  # BadZipFile, zlib.error, NotImplementedError …: the bytes are no longer what was written
+    except Exception:  # BadZipFile, zlib.error, unknown compression …: the bytes are no longer what was written
         raise _damaged(path, name) from None
 
 

@@ -20,7 +20,10 @@ Result = tuple[str | os.PathLike[str], Answer | IsoglossError]
 
 def answers_table(results: Iterable[Result]) -> Table:
     """One row per file: language or status, probability, the next best, seconds of speech; for a bad file its error."""
-    table = Table("file", "language", "probability", "next", "speech", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("file", overflow="fold")  # cut short, names of one folder look alike
+    for head in ("language", "probability", "next", "speech"):
+        table.add_column(head)
     for path, result in results:
         # Text, because rich would take brackets in a file name or message for markup.
         name = Text(os.fspath(path))

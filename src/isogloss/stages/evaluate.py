@@ -104,11 +104,13 @@ def _figures(
             result[name] = {"value": value} | ({"low": low_high[0], "high": low_high[1]} if low_high else {})
         else:
             result[name] = value
-    counts = metrics.confusion(scores, key)[:-1]  # the last row is the out-of-set utterances
+    counts = metrics.confusion(scores, key)  # [C + 1, C], the last row is the out-of-set utterances
+    spoken = [*scores.languages, OUT_OF_SET]
+    square = np.pad(counts, [(0, 0), (0, 1)]) if counts[-1].any() else counts[:-1]  # nothing is called out of set yet
     closed = [u for u in scores.utterances if key[u] != OUT_OF_SET]
     per_language = {
         language: {"recall": float(row[index] / row.sum()), "num": int(row.sum())}
-        for index, (language, row) in enumerate(zip(scores.languages, counts, strict=True))
+        for index, (language, row) in enumerate(zip(scores.languages, counts[:-1], strict=True))
         if row.sum()
     }
     p_miss, p_fa = metrics.error_rates(scores, key)
@@ -116,7 +118,7 @@ def _figures(
     return result | {
         "num_no_speech": silent,
         "num_closed": len(closed),
-        "confusion": {"languages": scores.languages, "counts": counts.astype(int).tolist()},
+        "confusion": {"languages": spoken[: len(square)], "counts": square.astype(int).tolist()},
         "per_language": per_language,
         "det": {"p_miss": p_miss[every].tolist(), "p_fa": p_fa[every].tolist()},
     }

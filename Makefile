@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraint
 
 demo: .venv/demo.stamp  ## generate a corpus, train all ten systems of Table 1, write the report, identify a file
 	$(BIN)/isogloss recipe demo --out exp/demo
-	$(BIN)/isogloss identify --model exp/demo/seed1024/model.isogloss $$(ls -d exp/demo/corpus/audio/*/test/*-0000.flac | head -8)
+	$(BIN)/isogloss identify --model exp/demo/seed1024/model.isogloss $$(ls -d exp/demo/corpus/audio/*/test/*-00-0000.flac)
 	@echo; echo "Report: exp/demo/seed1024/report/report.html"
 	@echo "Your own audio, a folder per language: $(BIN)/isogloss recipe folders --root my_audio --systems 1,2,5"
 

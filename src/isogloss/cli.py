@@ -6,6 +6,7 @@ import errno
 import json
 import logging
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -61,7 +62,12 @@ def _epilog(model: type[StageConfig]) -> str:
 
 @app.command(epilog=_epilog(PrepareConfig))
 def prepare(
-    kind: Annotated[str, typer.Argument(help="folders (one per language), manifest (TSV, CSV, JSONL) or synthetic")],
+    kind: Annotated[
+        str,
+        typer.Argument(
+            help="folders (one per language), manifest (TSV, CSV, JSONL), kaldi (data directory) or synthetic"
+        ),
+    ],
     root: Annotated[Path, typer.Argument(help="the folder or table; for synthetic, where to make it")],
     out: Out,
     size: Annotated[str, typer.Option(help="synthetic: small or full")] = "small",
@@ -71,28 +77,77 @@ def prepare(
     set_: Set = [],
 ) -> None:
     """Check a corpus clip by clip, leave out what cannot be used, fold the rest: cuts.jsonl.gz, splits.json, left_out.tsv."""
-    from isogloss.corpora import folders, manifest
+    from isogloss.corpora import folders, kaldi_dir, manifest
     from isogloss.stages.prepare import prepare
 
     if kind == "folders":
         items = folders.items(root)
     elif kind == "manifest":
         items = manifest.items(root, dict(pair.split("=", 1) for pair in column if "=" in pair))
+    elif kind == "kaldi":
+        items = kaldi_dir.items(root)
     elif kind == "synthetic":
         from isogloss.corpora import synthetic
 
         items = manifest.items(synthetic.prepare(root, size))
     else:
-        raise IsoglossError(f"unknown corpus kind {kind!r}; expected folders, manifest or synthetic")
+        raise IsoglossError(f"unknown corpus kind {kind!r}; expected folders, manifest, kaldi or synthetic")
     _wrote(prepare(items, out, override(PrepareConfig(), set_)))
 
 
 @app.command(epilog=_epilog(FeaturesConfig))
-def features(prepared: Prepared, out: Out, set_: Set = []) -> None:
-    """Audio to packed frames: every cut, its speed and volume copies, its telephone version."""
-    from isogloss.stages.features import features
+def features(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="INPUT",
+            help="folder that `prepare` made; or audio file, folder, Kaldi directory, wav.scp, manifest",
+        ),
+    ],
+    out: Out,
+    to: Annotated[
+        str | None, typer.Option(help="store, ark or npy: features alone, of any INPUT; default store")
+    ] = None,
+    what: Annotated[str, typer.Option(help="alone: network, mfcc, fbank, pitch, process_pitch or paste")] = "network",
+    compress: Annotated[bool, typer.Option("--compress", help="ark: Kaldi's lossy compressed matrices")] = False,
+    jobs: Annotated[int | None, typer.Option(min=1, help="alone: worker processes; default all cores")] = None,
+    dask: Annotated[str | None, typer.Option(metavar="ADDRESS", help="alone: work on this Dask scheduler")] = None,
+    set_: Set = [],
+) -> None:
+    """Audio to packed frames: every cut, its speed and volume copies, its telephone version; or the features of any audio alone.
 
-    _wrote(features(prepared, out, override(FeaturesConfig(), set_)))
+    Alone, --set takes front_end.* only, and the exit code is 1 if some utterance was left out (OUT/left_out.tsv).
+    """
+    config = override(FeaturesConfig(), set_)
+    if to is None and (source / "splits.json").exists() and (source / "cuts.jsonl.gz").exists():
+        from isogloss.stages.features import features
+
+        if what != "network" or compress or jobs or dask:
+            raise IsoglossError(
+                "--what, --compress, --jobs and --dask are for features alone; say --to store, ark or npy"
+            )
+        _wrote(features(source, out, config))
+        return
+    from isogloss.stages.executors import dask_cluster
+    from isogloss.stages.feature_files import LEFT_OUT, feature_files
+
+    if config != FeaturesConfig(front_end=config.front_end):
+        raise IsoglossError(
+            "features alone take --set front_end.… only; speeds, volume and channel are for training copies"
+        )
+    with dask_cluster(dask) if dask else nullcontext((None, None)) as (executor, num_cores):
+        wrote = feature_files(
+            source,
+            out,
+            what=what,  # type: ignore[arg-type]  # checked there
+            form=to or "store",  # type: ignore[arg-type]
+            front_end=config.front_end,
+            compress=compress,
+            executor=executor,
+            num_jobs=jobs or num_cores,
+        )
+    _wrote(wrote)
+    raise typer.Exit(1 if (wrote / LEFT_OUT).exists() else 0)
 
 
 @app.command(epilog=_epilog(PhonesConfig))
@@ -211,7 +266,7 @@ def pack(
 
 @app.command()
 def recipe(
-    name: Annotated[str, typer.Argument(help="demo, vl16, folders or manifest")],
+    name: Annotated[str, typer.Argument(help="demo, vl16, folders, kaldi or manifest")],
     root: Annotated[Path | None, typer.Option(help="the data; demo makes its own")] = None,
     out: Annotated[Path | None, typer.Option(help="folder to write; default exp/NAME")] = None,
     systems: Annotated[str, typer.Option(help="rows of Table 1, such as 1,2,3,5; or all")] = "all",
@@ -248,7 +303,11 @@ def recipe(
         notes=[chosen.note] if chosen.note else [],
         num_jobs=jobs,
     )
-    print((results.report_html.parent / "tables.md").read_text(encoding="utf-8"))
+    from isogloss.report import load_run
+    from isogloss.report.table1 import table1_markdown
+
+    run = load_run(results.metrics_json)
+    print(table1_markdown(run, "cavg_min", run.backends[0]))
     for path in (results.metrics_json, results.report_html, results.model_file):
         _wrote(path)
 

@@ -13,6 +13,8 @@ from rich.progress import track
 
 from isogloss.config import PrepareConfig
 from isogloss.corpora.item import Item
+from isogloss.corpora.kaldi_dir import MAX_OVERSHOOT_SECONDS
+from isogloss.corpora.pipe import contents
 from isogloss.frontend.audio import audio_info, read_audio
 from isogloss.types import IsoglossError
 
@@ -50,6 +52,10 @@ class _Looked:
     digest: str = ""
     reason: str | None = None
 
+    @property
+    def length_seconds(self) -> float:
+        return self.num_samples / self.sample_rate
+
 
 def check(items: list[Item], config: PrepareConfig) -> Checked:
     """Decode every file once; leave out what is empty, undecodable, silent, duplicate or too short; build the cuts.
@@ -59,7 +65,7 @@ def check(items: list[Item], config: PrepareConfig) -> Checked:
     """
     from lhotse import CutSet
 
-    files = list(dict.fromkeys(item.path for item in items))
+    files = list(dict.fromkeys(item.source for item in items))
     with ThreadPoolExecutor() as pool:
         looked = dict(
             zip(files, track(pool.map(_look, files), "checking audio", total=len(files), transient=True), strict=True)
@@ -70,7 +76,7 @@ def check(items: list[Item], config: PrepareConfig) -> Checked:
     ids: set[str] = set()
     seen: dict[tuple[str, float, float | None], str] = {}
     for item in items:
-        file = looked[item.path]
+        file = looked[item.source]
         content = (file.digest, item.start_seconds, item.end_seconds)
         duration = _duration(item, file)
         if file.reason:
@@ -79,25 +85,28 @@ def check(items: list[Item], config: PrepareConfig) -> Checked:
             reason = f"duplicate id: {item.id}"
         elif content in seen:
             reason = f"duplicate audio: same as {seen[content]}"
+        elif item.end_seconds is not None and item.end_seconds > file.length_seconds + MAX_OVERSHOOT_SECONDS:
+            reason = f"past the end: to {item.end_seconds} s of {file.length_seconds:.2f} s; are the times in seconds?"
         elif duration < config.min_duration_seconds:
             reason = f"too short: {max(duration, 0):.2f} s, at least {config.min_duration_seconds} s expected"
         else:
             ids.add(item.id)
-            seen[content] = str(item.path)
+            seen[content] = item.source
             notes.update(["stereo, mixed down"] if file.num_channels > 1 else [])
             notes.update([f"at {file.sample_rate} Hz, resampled"] if file.sample_rate != 16000 else [])
             cuts.append(_cut(item, file, duration))
             continue
-        left_out.append((str(item.path), reason))
+        left_out.append((item.source, reason))
     checked = Checked(CutSet.from_cuts(cuts), left_out, notes)
     _require_enough(checked, config)
     return checked
 
 
-def _look(path: object) -> _Looked:
+def _look(source: str) -> _Looked:
     try:
-        rate, channels, samples = audio_info(path)  # type: ignore[arg-type]
-        audio = read_audio(path)  # type: ignore[arg-type]
+        audio_of = contents(source)
+        rate, channels, samples = audio_info(audio_of)
+        audio = read_audio(audio_of)
     except IsoglossError as error:
         return _Looked(reason=f"undecodable: {error}")
     if not np.any(audio):
@@ -106,10 +115,10 @@ def _look(path: object) -> _Looked:
 
 
 def _duration(item: Item, file: _Looked) -> float:
-    """Seconds of the item within its file; a span past the end is cut at the end."""
+    """Seconds of the item within its file; a span that ends past the end (a little: see check) is cut there."""
     if file.reason:
         return 0.0
-    length = file.num_samples / file.sample_rate
+    length = file.length_seconds
     return min(item.end_seconds if item.end_seconds is not None else length, length) - item.start_seconds
 
 
@@ -117,8 +126,12 @@ def _cut(item: Item, file: _Looked, duration: float) -> MonoCut:
     from lhotse import AudioSource, MonoCut, Recording, SupervisionSegment
     from lhotse.supervision import AlignmentItem
 
-    length = file.num_samples / file.sample_rate
-    source = AudioSource("file", list(range(file.num_channels)), str(item.path.resolve()))
+    length = file.length_seconds
+    channels = list(range(file.num_channels))
+    if item.command:
+        source = AudioSource("command", channels, item.command.rstrip().removesuffix("|"))
+    else:
+        source = AudioSource("file", channels, str(item.path.resolve()))
     recording = Recording(item.id, [source], file.sample_rate, file.num_samples, length)
     custom = {"recording": item.recording, "split": item.split, "fold": item.fold, "out_of_set": item.out_of_set}
     custom |= {"condition": item.condition} if item.condition else {}

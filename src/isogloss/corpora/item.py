@@ -22,6 +22,12 @@ class Item:
     condition: str | None = None  # of a test clip recorded for it (short, channel, noisy …); None: an ordinary clip
     out_of_set: bool = False  # a language that is never enrolled
     phones: list[tuple[str, float, float]] = field(default_factory=list)  # symbol, start, end in seconds of the clip
+    command: str | None = None  # `command |` that writes the audio; then `path` is the list that names it
+
+    @property
+    def source(self) -> str:
+        """The path, or `command |`."""
+        return self.command or str(self.path)
 
 
 def utterance_id(path: Path, root: Path, start: float = 0.0, end: float | None = None) -> str:

@@ -68,13 +68,29 @@ def read_audio(source: AudioSource, sample_rate: int = SAMPLE_RATE) -> np.ndarra
     _check_rate(sample_rate)
     with _opened(source) as (name, sound):
         blocks = _mono_blocks(name, sound)
-        if sound.samplerate == sample_rate:
-            parts = list(blocks)
-        else:
-            resampler = soxr.ResampleStream(sound.samplerate, sample_rate, 1, dtype="float32")
-            parts = [resampler.resample_chunk(block) for block in blocks]
-            parts.append(resampler.resample_chunk(np.empty(0, np.float32), last=True))
-    return np.concatenate(parts)
+        if sound.samplerate != sample_rate:
+            blocks = _resampled(blocks, sound.samplerate, sample_rate)
+        return _joined(blocks)
+
+
+def _resampled(blocks: Iterator[np.ndarray], rate_in: int, rate_out: int) -> Iterator[np.ndarray]:
+    """The same signal at another rate, block by block; bit for bit what resampling it whole gives."""
+    resampler = soxr.ResampleStream(rate_in, rate_out, 1, dtype="float32")
+    for block in blocks:
+        yield resampler.resample_chunk(block)
+    yield resampler.resample_chunk(np.empty(0, np.float32), last=True)
+
+
+def _joined(blocks: Iterator[np.ndarray]) -> np.ndarray:
+    """One array, grown in place: joining a list at the end would hold hours of samples twice."""
+    joined, length = np.empty(1 << 16, np.float32), 0
+    for block in blocks:
+        if length + len(block) > len(joined):
+            joined.resize(max(length + len(block), len(joined) * 5 // 4), refcheck=False)
+        joined[length : length + len(block)] = block
+        length += len(block)
+    joined.resize(length, refcheck=False)
+    return joined
 
 
 def audio_info(source: AudioSource) -> AudioInfo:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.progress import track
 
+from isogloss.corpora.pipe import contents
 from isogloss.frontend.audio import read_audio
 from isogloss.stages.jobs import quiet_worker
 
@@ -34,13 +35,13 @@ class Clip:
 class FileTask:
     """All wanted clips of one audio file, so that it is decoded once."""
 
-    path: str
+    source: str  # a path, or `command |`
     clips: list[Clip]
     sample_rate: int
     work: Callable[[str, np.ndarray], Any]  # (clip id, samples [S]) → anything that pickles
 
     def run(self) -> list[Any]:
-        samples = read_audio(self.path, self.sample_rate)
+        samples = read_audio(contents(self.source), self.sample_rate)
         return [self.work(clip.id, _part(samples, clip, self.sample_rate)) for clip in self.clips]
 
 
@@ -51,10 +52,12 @@ def map_clips(
     by_file: dict[str, list[Clip]] = defaultdict(list)
     for cut in cuts:
         if wanted(cut.id):
-            by_file[cut.recording.sources[0].source].append(Clip(cut.id, cut.start, cut.duration))
-    tasks = [FileTask(path, clips, sample_rate, work) for path, clips in by_file.items()]
+            source = cut.recording.sources[0]
+            name = f"{source.source}|" if source.type == "command" else source.source
+            by_file[name].append(Clip(cut.id, cut.start, cut.duration))
+    tasks = [FileTask(source, clips, sample_rate, work) for source, clips in by_file.items()]
     # spawn: forking after numba or torch have started threads can hang
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn"), initializer=one_thread) as pool:
         try:
             for results in track(pool.map(FileTask.run, tasks, chunksize=4), label, total=len(tasks), transient=True):
                 yield from results
@@ -74,6 +77,7 @@ def _part(samples: np.ndarray, clip: Clip, sample_rate: int) -> np.ndarray:
     return samples[start : start + round(clip.duration_seconds * sample_rate)]
 
 
-def _one_thread() -> None:
+def one_thread() -> None:
+    """In a worker process, before numba or torch are imported in it."""
     quiet_worker()
     os.environ["OMP_NUM_THREADS"] = os.environ["NUMBA_NUM_THREADS"] = "1"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from isogloss.config import PhonesConfig, RecipeConfig, TrainConfig
-from isogloss.corpora import folders, manifest
+from isogloss.corpora import folders, kaldi_dir, manifest
 from isogloss.corpora.item import Item
 from isogloss.types import IsoglossError
 
@@ -55,6 +55,7 @@ RECIPES = {
         config=RecipeConfig(phones=PhonesConfig(source="pocketsphinx"), train=TrainConfig(chunks_per_epoch=10_000)),
     ),
     "folders": Recipe(corpus="a folder of audio per language", items=folders.items, config=RecipeConfig()),
+    "kaldi": Recipe(corpus="a Kaldi data directory", items=kaldi_dir.items, config=RecipeConfig()),
     "manifest": Recipe(corpus="a table of clips", items=manifest.items, config=RecipeConfig()),
 }
 

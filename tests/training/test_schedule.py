@@ -12,7 +12,7 @@ def test_it_restarts_at_every_cycle_and_halves_in_its_middle():
     assert rates[5] == rates[20] == pytest.approx(0.5)
     assert rates[9] == pytest.approx(0.5 * (1 + math.cos(math.pi * 0.9)))
     assert rates[30] == 0.0
-    assert all(a > b for a, b in itertools.pairwise(rates))
+    assert all(a > b for a, b in itertools.pairwise(rates[:10]))
 
 
 def test_it_never_falls_below_the_lowest():

@@ -11,6 +11,7 @@ from isogloss.backends.lda import LDA
 from isogloss.backends.length_norm import centred_unit_length, check_embeddings, sqrt_dim_length, unit_length
 from isogloss.backends.logistic import LogisticRegression
 from isogloss.backends.olr2020 import OLR2020
+from isogloss.backends.temperature import fit_temperature
 from isogloss.types import IsoglossError
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "LogisticRegression",
     "centred_unit_length",
     "check_embeddings",
+    "fit_temperature",
     "load_backend",
     "sqrt_dim_length",
     "unit_length",

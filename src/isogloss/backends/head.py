@@ -3,7 +3,8 @@
     logits = scale · cos(W_l, x)    margin losses (the margin is off outside training)
     logits = W x + b                softmax
 
-x is the near embedding [U, E], the one that enters the head. The scores are log softmax(logits).
+x is the near embedding [U, E], the one that enters the head. The scores are log softmax(logits); `cooled` divides the logits
+by a temperature that was fitted on unheard utterances.
 """
 
 from __future__ import annotations
@@ -47,6 +48,10 @@ class Head:
         x = check_embeddings(embeddings, self.weight.shape[1])
         cosine_or_dot = unit_length(x) @ unit_length(self.weight).T if self.cosine else x @ self.weight.T
         return log_softmax(self.scale * cosine_or_dot + self.bias)
+
+    def cooled(self, temperature: float) -> Head:
+        """The same head with its logits divided by `temperature`: as right as before, less sure above 1."""
+        return Head(self.languages, self.weight, self.bias / temperature, self.scale / temperature, self.cosine)
 
     def state(self) -> dict[str, np.ndarray]:
         """All it takes to score, as plain arrays (names as a unicode array: no pickle)."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from isogloss.backends import BACKENDS, OLR2020, Backend, Head, load_backend
+from isogloss.backends import BACKENDS, OLR2020, Backend, Head, fit_temperature, load_backend
 from isogloss.config import BackendConfig
 from isogloss.losses import CosineHead
 from isogloss.stages.extract import Embeddings
@@ -15,20 +15,26 @@ from isogloss.stages.ledger import done, is_done, replacing, stamp
 from isogloss.training import trained
 from isogloss.types import IsoglossError
 
+MIN_VALIDATION = 10  # utterances; fewer say nothing of how sure to be
 EMBEDDING_OF = {"olr2020": "far", "head": "near"}  # which embedding a back end takes
 
 
 def backend(embeddings: Path, model: Path, out: Path, config: BackendConfig) -> Path:
-    """Fit on embeddings/enrol.npz; returns `out` with one <name>.npz each. `head` is the network's own output layer."""
-    work = stamp("backend", config, embeddings, model)
+    """Fit on embeddings/enrol.npz; returns `out` with one <name>.npz each.
+
+    `head` is the network's own output layer, which needs no enrolment, at the temperature that suits the validation
+    utterances: on its training clips it would seem sure with reason.
+    """
+    work = stamp("backend", config, embeddings, model, head="temperature")
     if is_done(out, work):
         return out
     enrol = Embeddings.load(embeddings / "enrol.npz")
     languages = [language for language, spoken in zip(enrol.languages, enrol.spoken, strict=True) if spoken]
+    temperature = 1.0
     for name in config.names:
         fitted: Backend
         if name == "head":
-            fitted = _head(trained.load(model))
+            fitted, temperature = _cooled(_head(trained.load(model)), embeddings / "valid.npz")
         elif name == "olr2020":
             fitted = OLR2020(lda_dim=config.lda_dim).fit(enrol.far[enrol.spoken].astype(np.float64), languages)
         else:
@@ -36,7 +42,9 @@ def backend(embeddings: Path, model: Path, out: Path, config: BackendConfig) -> 
         with replacing(out / f"{name}.npz") as part:
             state: dict[str, Any] = dict(fitted.state())
             np.savez(part, **state)
-    return done(out, work, enrolled=len(languages), languages=sorted(set(languages)))
+    return done(
+        out, work, enrolled=len(languages), languages=sorted(set(languages)), head_temperature=round(temperature, 3)
+    )
 
 
 def read_backend(path: Path) -> Backend:
@@ -44,6 +52,19 @@ def read_backend(path: Path) -> Backend:
         raise IsoglossError(f"{path} is not there; run `isogloss backend` first")
     with np.load(path, allow_pickle=False) as arrays:
         return load_backend(dict(arrays))
+
+
+def _cooled(head: Head, valid_file: Path) -> tuple[Head, float]:
+    """The head at the temperature fitted on the validation utterances; as it is where there are too few."""
+    if not valid_file.exists():
+        return head, 1.0
+    valid = Embeddings.load(valid_file)
+    known = valid.spoken & np.isin(valid.languages, head.languages)
+    if known.sum() < MIN_VALIDATION:
+        return head, 1.0
+    truth = np.array([head.languages.index(name) for name, use in zip(valid.languages, known, strict=True) if use])
+    temperature = fit_temperature(head.loglik(valid.near[known].astype(np.float64)), truth)
+    return head.cooled(temperature), temperature
 
 
 def _head(model: trained.Trained) -> Head:

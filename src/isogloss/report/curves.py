@@ -112,6 +112,12 @@ def _draw_training(run: RunSummary, column: str, title: str, logs: list[str], fi
     ax.locator_params(axis="x", nbins=5, steps=[1, 2, 5, 10])
     if column == "learning_rate":
         ax.set_yscale("log")
+    else:
+        ax.ticklabel_format(axis="y", useOffset=False)
+        low, high = ax.get_ylim()
+        least = 0.02 * max(abs(low), abs(high))  # rounding noise of a constant is no curve
+        if high - low < least:
+            ax.set_ylim((low + high - least) / 2, (low + high + least) / 2)
     ax.margins(x=0.02)
 
 

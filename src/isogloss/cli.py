@@ -34,6 +34,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 console = Console(stderr=True)
+INTERRUPTED = 130
 
 Set = Annotated[
     list[str], typer.Option("--set", metavar="KEY=VALUE", help="any option of the stage, see below; may be repeated")
@@ -357,8 +358,7 @@ def main(arguments: list[str] | None = None) -> Any:
     except IsoglossError as error:
         _fail(str(error))
     except (KeyboardInterrupt, typer.Abort):
-        print("isogloss: interrupted; run the same command again and it goes on where it was", file=sys.stderr)
-        sys.exit(130)
+        code = INTERRUPTED
     except ModuleNotFoundError as error:
         if error.name and error.name.partition(".")[0] != "isogloss":
             _fail(
@@ -375,6 +375,8 @@ def main(arguments: list[str] | None = None) -> Any:
             raise
         error.show()
         sys.exit(2)
+    if code == INTERRUPTED:  # typer makes a Ctrl-C of its own this code
+        print("isogloss: interrupted; run the same command again and it goes on where it was", file=sys.stderr)
     sys.exit(code or 0)
 
 

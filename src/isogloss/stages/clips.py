@@ -6,9 +6,7 @@ import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +14,7 @@ from rich.progress import track
 
 from isogloss.corpora.pipe import contents
 from isogloss.frontend.audio import read_audio
-from isogloss.stages.jobs import quiet_worker
+from isogloss.stages.jobs import process_pool, quiet_worker
 
 if TYPE_CHECKING:
     from lhotse import CutSet
@@ -56,8 +54,7 @@ def map_clips(
             name = f"{source.source}|" if source.type == "command" else source.source
             by_file[name].append(Clip(cut.id, cut.start, cut.duration))
     tasks = [FileTask(source, clips, sample_rate, work) for source, clips in by_file.items()]
-    # spawn: forking after numba or torch have started threads can hang
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn"), initializer=one_thread) as pool:
+    with process_pool(os.cpu_count() or 1, one_thread) as pool:
         try:
             for results in track(pool.map(FileTask.run, tasks, chunksize=4), label, total=len(tasks), transient=True):
                 yield from results

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import islice
-from multiprocessing import get_context
 from typing import TypeVar
 
 from isogloss.stages.clips import one_thread
+from isogloss.stages.jobs import process_pool
 from isogloss.types import IsoglossError
 
 TaskT = TypeVar("TaskT")
@@ -22,8 +22,7 @@ AHEAD = 4  # tasks under way for each worker: enough to keep it busy, few enough
 @contextmanager
 def local_processes(num_jobs: int | None = None) -> Iterator[Executor]:
     """`num_jobs` single-threaded processes; default one for each core."""
-    # spawn: forking after numba or torch have started threads can hang
-    pool = ProcessPoolExecutor(num_jobs or os.cpu_count(), mp_context=get_context("spawn"), initializer=one_thread)
+    pool = process_pool(num_jobs or os.cpu_count() or 1, one_thread)
     try:
         yield pool
     except BaseException as error:

@@ -31,11 +31,12 @@ def run_jobs(
     `report(step, total)` moves the job's bar. The first error stops what has not begun and is raised here; whatever
     is finished is on disk, so that the next call skips it.
     """
-    context = get_context("spawn")  # forking after torch has started threads can hang
-    with context.Manager() as manager, _bars() as bars:
+    with shielded():
+        manager = get_context("spawn").Manager()
+    with manager, _bars() as bars:
         reports = manager.Queue()
         others = active_children()
-        pool = ProcessPoolExecutor(num_jobs, mp_context=context, initializer=_start, initargs=(reports,))
+        pool = process_pool(num_jobs, _start, reports)
         pending = {pool.submit(_run, label, function, arguments): label for label, function, arguments in jobs}
         overall = bars.add_task("all", total=len(pending)) if len(pending) > 1 else None
         rows: dict[str, TaskID] = {}
@@ -72,6 +73,28 @@ def _start(reports: Any) -> None:
     quiet_worker()
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ[variable] = "1"
+
+
+def process_pool(num_jobs: int, initializer: Callable[..., None], *arguments: Any) -> ProcessPoolExecutor:
+    """A pool whose workers are started and will never see Ctrl-C, which is for the parent to act on."""
+    # spawn: forking after numba or torch have started threads can hang
+    pool = ProcessPoolExecutor(num_jobs, get_context("spawn"), initializer, arguments)
+    with shielded():
+        pool.submit(os.getpid)  # the first task starts the workers
+    return pool
+
+
+@contextmanager
+def shielded() -> Iterator[None]:
+    """Processes started here ignore Ctrl-C from their first instruction on, before any code of ours runs in them."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set signals
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def quiet_worker() -> None:

@@ -46,7 +46,7 @@ def main() -> None:
         parts += [
             f"## {title}",
             f"`python bench/{script}{''.join(' ' + option for option in shown)}`",
-            run.stdout.strip(),
+            run.stdout.strip().replace("## ", "### "),
         ]
     (HERE / "README.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     print(f"wrote {HERE / 'README.md'}")

@@ -14,32 +14,37 @@ RATE = 16000
 def test_the_networks_input_is_kaldis(kaldi, name):
     """mfcc + pitch, pasted, sliding CMN over all 23 columns, then the voiced frames: tests/data/README.md."""
     expected = kaldi[f"final_cmn_vad50/{name}"]
-    got = FrontEnd().voiced_frames(kaldi[f"audio/{name}"], RATE)
+    got = FrontEnd()(kaldi[f"audio/{name}"], RATE)
     assert got.shape == expected.shape and got.dtype == np.float32
     assert np.abs(got - expected).max() <= 5e-3
 
 
 @pytest.mark.parametrize("length", [0, 1, 399])
 def test_less_than_a_frame_gives_no_frame(length):
-    frames = FrontEnd()(np.zeros(length, np.float32), RATE)
+    frames = FrontEnd().frames(np.zeros(length, np.float32), RATE)
     assert frames.features.shape == (0, 23) and frames.voiced.shape == (0,)
 
 
 def test_silence_has_frames_but_no_speech():
-    frames = FrontEnd()(np.zeros(RATE, np.float32), RATE)
+    frames = FrontEnd().frames(np.zeros(RATE, np.float32), RATE)
     assert len(frames.features) == 98 and not frames.voiced.any()
 
 
 def test_float_and_integer_samples_are_one_signal(speechlike):
     as_float = (speechlike / 32768).astype(np.float32)
-    np.testing.assert_allclose(
-        FrontEnd().voiced_frames(as_float, RATE), FrontEnd().voiced_frames(speechlike, RATE), atol=1e-3
-    )
+    np.testing.assert_allclose(FrontEnd()(as_float, RATE), FrontEnd()(speechlike, RATE), atol=1e-3)
+
+
+def test_all_frames_or_the_voiced_ones(speechlike):
+    frames = FrontEnd().frames(speechlike, RATE)
+    assert 0 < frames.voiced.sum() < len(frames.voiced)
+    np.testing.assert_array_equal(FrontEnd()(speechlike, RATE, voiced_only=False), frames.features)
+    np.testing.assert_array_equal(FrontEnd()(speechlike, RATE), frames.features[frames.voiced])
 
 
 def test_without_pitch_the_cepstra_stay(speechlike):
-    with_pitch = FrontEnd()(speechlike, RATE)
-    without = FrontEnd(FrontEndConfig(pitch=False))(speechlike, RATE)
+    with_pitch = FrontEnd().frames(speechlike, RATE)
+    without = FrontEnd(FrontEndConfig(pitch=False)).frames(speechlike, RATE)
     np.testing.assert_array_equal(without.features, with_pitch.features[:, :20])
     np.testing.assert_array_equal(without.voiced, with_pitch.voiced)
 

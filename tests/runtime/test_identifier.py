@@ -27,7 +27,7 @@ def wav(samples, sample_rate=16000):
 
 
 def expected_loglik(tiny, samples):
-    frames = FrontEnd(tiny.front_end).voiced_frames(samples, 16000).astype(np.float64)
+    frames = FrontEnd(tiny.front_end)(samples, 16000).astype(np.float64)
     rms = [math.sqrt(sum(value * value for value in column) / len(column)) for column in frames.T]
     return np.array(rms) @ tiny.weight @ tiny.classes
 
@@ -158,7 +158,7 @@ def test_many_files_equal_one_by_one_and_outlive_the_bad_ones(identifier, tmp_pa
     def strange(*_):
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(identifier.front_end, "voiced_frames", strange)
+    monkeypatch.setattr(identifier.front_end, "frames", strange)
     [(_, error)] = identifier.identify_many([paths[0]])
     assert isinstance(error, IsoglossError) and "0.wav: ZeroDivisionError: a bug" in str(error)
 

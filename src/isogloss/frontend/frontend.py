@@ -33,14 +33,20 @@ class Frames:
 class FrontEnd:
     """MFCC (+ pitch) → sliding CMN over all columns → energy VAD on C0 before CMN. Paper §4.3; Kaldi's order of operations.
 
-    `FrontEnd(config)(samples, sample_rate)` gives `Frames`; samples [S] mono, float in [−1, 1] or int16. Frame t covers
+    `FrontEnd(config)(samples, sample_rate)` → [T, D] float32, the voiced frames, which is what the network sees, or all
+    of them with `voiced_only=False`; samples [S] mono, float in [−1, 1] or int16. Frame t of all covers
     samples 160·t … 160·t + 399 at 16 kHz.
     """
 
     def __init__(self, config: FrontEndConfig | None = None) -> None:
         self.config = config or FrontEndConfig()
 
-    def __call__(self, samples: np.ndarray, sample_rate: int) -> Frames:
+    def __call__(self, samples: np.ndarray, sample_rate: int, voiced_only: bool = True) -> np.ndarray:
+        frames = self.frames(samples, sample_rate)
+        return frames.selected if voiced_only else frames.features
+
+    def frames(self, samples: np.ndarray, sample_rate: int) -> Frames:
+        """All frames, and which of them are speech. IsoglossError for another rate or samples that are no waveform."""
         config = self.config
         if sample_rate != config.sample_rate:
             raise IsoglossError(
@@ -68,10 +74,6 @@ class FrontEnd:
             proportion_threshold=config.vad_proportion_threshold,
         )
         return Frames(sliding_cmn(frames, window=config.cmn_window), voiced)
-
-    def voiced_frames(self, samples: np.ndarray, sample_rate: int) -> np.ndarray:
-        """[V, D] float32: the voiced frames alone."""
-        return self(samples, sample_rate).selected
 
 
 def paste(left: np.ndarray, right: np.ndarray) -> np.ndarray:

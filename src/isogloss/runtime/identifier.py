@@ -96,7 +96,7 @@ class Identifier:
             raise IsoglossError(f"sample_rate={sample_rate} with a file, whose header states its own; leave it out")
         else:
             samples = read_audio(audio, rate)
-        frames = self.front_end.voiced_frames(samples, rate)
+        frames = self.front_end(samples, rate)
         seconds = {"speech_seconds": len(frames) * FRAME_SHIFT_SECONDS, "duration_seconds": len(samples) / rate}
         if len(frames) < self.manifest.min_speech_frames:
             probabilities = posterior(self.languages, np.zeros(len(self.languages)), prior)

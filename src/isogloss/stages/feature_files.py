@@ -148,7 +148,7 @@ def features_of(what: What, config: FrontEndConfig) -> Callable[[np.ndarray], np
         "pitch": lambda samples: pitch(samples, rate),
         "process_pitch": processed,
         "paste": lambda samples: paste(cepstra(samples), processed(samples)),
-        "network": lambda samples: FrontEnd(config).voiced_frames(samples, rate),
+        "network": lambda samples: FrontEnd(config)(samples, rate),
     }
     return functions[what]
 

@@ -91,7 +91,7 @@ def _versions(
             if config.volume is not None:
                 low, high = config.volume
                 faster = perturb_volume(faster, low + (high - low) * draw(config.seed, key))
-            made.append((key, front_end(faster, rate)))
+            made.append((key, front_end.frames(faster, rate)))
     if name in test and config.channel:
-        made.append((telephone_key(name), front_end(telephone(samples, rate), rate)))
-    return [*made, (name, front_end(samples, rate))]
+        made.append((telephone_key(name), front_end.frames(telephone(samples, rate), rate)))
+    return [*made, (name, front_end.frames(samples, rate))]

@@ -1,5 +1,6 @@
 """A run: it learns, it resumes to the bit, it stops when numbers stop being numbers."""
 
+import errno
 import json
 
 import numpy as np
@@ -133,6 +134,22 @@ def test_a_corrupt_checkpoint_is_skipped_for_the_one_before(data, tmp_path, capl
 def test_the_last_checkpoints_are_kept(data, tmp_path):
     make(data, tmp_path).finish(nothing)
     assert [path.stem for path in sorted((tmp_path / "checkpoints").iterdir())] == ["step-000000008", "step-000000012"]
+
+
+def test_a_full_disk_keeps_the_checkpoint_before(data, tmp_path, monkeypatch):
+    with pytest.raises(Killed):
+        make(data, tmp_path).finish(kill_at(5))
+
+    def full(self, content):
+        open(self, "wb").close()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    with pytest.raises(OSError, match="No space left"):
+        make(data, tmp_path).finish(nothing)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-000000004.pt"]
+    monkeypatch.undo()
+    make(data, tmp_path).finish(nothing)
 
 
 def test_a_loss_that_is_no_number_stops_the_run(data, tmp_path):

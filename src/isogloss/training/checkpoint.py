@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import pickle
@@ -19,8 +20,10 @@ def save(folder: Path, step: int, state: dict[str, Any], keep: int) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step-{step:09d}.pt"
     part = path.with_suffix(".part")
+    packed = io.BytesIO()  # torch's own writer hides a full disk behind an error of its zip file
+    torch.save(state, packed)
     try:
-        torch.save(state, part)
+        part.write_bytes(packed.getbuffer())
     except BaseException:
         part.unlink(missing_ok=True)
         raise

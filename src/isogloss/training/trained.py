@@ -68,12 +68,16 @@ def build(
 
 def save(folder: Path, network: nn.Module, head: nn.Module, info: ModelInfo) -> None:
     """Write the weights, then model.json; each beside, then renamed by the caller's folder logic."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save as pack
 
     tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
     tensors |= {f"head.{name}": value for name, value in head.state_dict().items()}
     part = folder / f"{WEIGHTS}.part"
-    save_file({name: value.contiguous() for name, value in tensors.items()}, part)
+    try:
+        part.write_bytes(pack({name: value.contiguous() for name, value in tensors.items()}))
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
     part.replace(folder / WEIGHTS)
     (folder / ABOUT).write_text(info.model_dump_json(indent=1) + "\n", encoding="utf-8")
 

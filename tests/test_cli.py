@@ -127,7 +127,7 @@ def test_one_bad_file_does_not_stop_the_others(corpus, tiny, tmp_path, capsys):
     with pytest.raises(SystemExit) as ended:
         main(["identify", "--json", "--model", str(results.model_file), *map(str, files)])
     answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert ended.value.code == 1
+    assert ended.value.code == 2
     assert [answer["status"] for answer in answers] == ["ok", "error", "ok", "no_speech"]
     assert sum(answers[0]["probabilities"].values()) == pytest.approx(1)
     assert "text.wav" in answers[1]["message"]

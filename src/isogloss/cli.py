@@ -321,7 +321,7 @@ def identify(
     allow: Annotated[str | None, typer.Option(help="only these languages, such as deu,fra")] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads")] = 1,
 ) -> None:
-    """Which language is spoken, and how sure. Exit code 1 if some file could not be read."""
+    """Which language is spoken, and how sure. Exit code 2 if some file could not be read; the others are answered."""
     from isogloss.runtime import load
     from isogloss.runtime.table import answers_table, json_line
 
@@ -336,7 +336,7 @@ def identify(
         answers = list(results)
         failed = any(isinstance(result, IsoglossError) for _, result in answers)
         Console().print(answers_table(answers))
-    raise typer.Exit(1 if failed else 0)
+    raise typer.Exit(2 if failed else 0)
 
 
 def _wrote(path: Path) -> None:

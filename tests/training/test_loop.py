@@ -131,6 +131,16 @@ def test_a_corrupt_checkpoint_is_skipped_for_the_one_before(data, tmp_path, capl
     assert checkpoint.latest(tmp_path / "checkpoints", "another") is None
 
 
+def test_a_run_with_other_options_does_not_lose_its_checkpoints_to_the_old_ones(data, tmp_path):
+    make(data, tmp_path).finish(nothing)
+    other = make(data, tmp_path)
+    other.fingerprint = "other"
+    with pytest.raises(Killed):
+        other.finish(kill_at(5))
+    assert [path.stem for path in (tmp_path / "checkpoints").iterdir()] == ["step-000000004"]
+    assert checkpoint.latest(tmp_path / "checkpoints", "other")["step"] == 4
+
+
 def test_the_last_checkpoints_are_kept(data, tmp_path):
     make(data, tmp_path).finish(nothing)
     assert [path.stem for path in sorted((tmp_path / "checkpoints").iterdir())] == ["step-000000008", "step-000000012"]

@@ -42,13 +42,12 @@ def phones(prepared: Path, frames: Path, out: Path, config: PhonesConfig) -> Pat
         )
     inventory, labeller, about = source(cuts, stores, prepared, config)
     meta = {"source": config.source, "num_pdfs": inventory.num_pdfs, "pdf_names": inventory.pdf_names(), **about}
-    counts = np.zeros(inventory.num_pdfs, dtype=np.int64)
     with StoreWriter(out, np.int16, meta={**meta, "stamp": work}) as writer:
         for key in sorted(stores.frames, key=stores.frames.span):  # rows must lie as the frames' do
             if key not in writer.finished:
                 writer.add(key, labeller(key))
     rows = Store(out).rows
-    counts += np.bincount(rows[rows >= 0], minlength=inventory.num_pdfs)
+    counts = np.bincount(rows[rows >= 0], minlength=inventory.num_pdfs)
     logger.info("%s: %d pdfs from %s", out, inventory.num_pdfs, config.source)
     return done(out, work, **about, **_statistics(counts, len(rows)))
 

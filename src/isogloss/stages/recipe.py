@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from isogloss.config import PhonesConfig, RecipeConfig
+from isogloss.config import RecipeConfig
 from isogloss.corpora.item import Item
 from isogloss.stages.backend import backend
 from isogloss.stages.evaluate import evaluate_system, validation_cllr
@@ -63,7 +63,9 @@ def run_recipe(
         raise IsoglossError(f"no split {strange[0]!r}; this corpus has {', '.join(made)}")
     splits = folds or list(made)
     frames = features(data, out / "frames", config.features)
-    labels = _labels(data, frames, out, config.phones) if any(s.multitask for s in systems) else None
+    labels = None
+    if any(system.multitask for system in systems):
+        labels = phones(data, frames, out / f"pdf_ids-{config.phones.source}", config.phones)
     root = out / f"seed{config.train.seed}"
     write_json(root / "config.json", config.model_dump(mode="json"))
     folders = {(system.id, split): root / f"system{system.id}" / split for system in systems for split in splits}
@@ -80,7 +82,6 @@ def run_recipe(
         title=title,
         corpus=corpus,
         config=config,
-        evaluate=config.evaluate,
         notes=notes or [],
     )
     page = report(metrics_json, root / "report")
@@ -93,10 +94,6 @@ def run_recipe(
     provenance = {"corpus": corpus, "split": folder.name, "commit": commit(), "title": title}
     packed = pack(folder / "model", folder / "backend", root / "model.isogloss", name, provenance)
     return Results(metrics_json, page, packed)
-
-
-def _labels(data: Path, frames: Path, out: Path, config: PhonesConfig) -> Path:
-    return phones(data, frames, out / f"pdf_ids-{config.source}", config)
 
 
 def _one(

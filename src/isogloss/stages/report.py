@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from isogloss.config import EvaluateConfig, RecipeConfig
+from isogloss.config import RecipeConfig
 from isogloss.stages.evaluate import better_backend, evaluate_system
 from isogloss.stages.ledger import replacing, write_json
 from isogloss.systems import System
@@ -32,7 +32,6 @@ def write_metrics(
     title: str,
     corpus: str,
     config: RecipeConfig,
-    evaluate: EvaluateConfig,
     notes: list[str],
 ) -> Path:
     """Measure every system and write out/metrics.json, the report's only input."""
@@ -40,7 +39,9 @@ def write_metrics(
     figures: dict[str, dict[str, str]] = {"margins": {}}
     curves: dict[str, str] = {}
     for one in systems:
-        backends, messages = evaluate_system({name: folder / "scores" for name, folder in one.splits.items()}, evaluate)
+        backends, messages = evaluate_system(
+            {name: folder / "scores" for name, folder in one.splits.items()}, config.evaluate
+        )
         warned += messages
         models = [folder / "model" for folder in one.splits.values()]
         margins = [json.loads(p.read_text()) for m in models if (p := m / "margins.json").exists()]

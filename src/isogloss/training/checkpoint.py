@@ -33,6 +33,12 @@ def save(folder: Path, step: int, state: dict[str, Any], keep: int) -> Path:
     return path
 
 
+def clear(folder: Path) -> None:
+    """Remove every checkpoint: those of a run with other options would count as newer than the first ones of this run."""
+    for path in folder.glob("step-*.pt"):
+        path.unlink()
+
+
 def latest(folder: Path, fingerprint: str) -> dict[str, Any] | None:
     """The newest checkpoint that can be read and was made by a run with this `fingerprint`; None if there is none."""
     for path in sorted(folder.glob("step-*.pt"), reverse=True):

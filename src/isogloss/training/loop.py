@@ -166,7 +166,9 @@ class Run:
 
     def _resume(self) -> None:
         state = checkpoint.latest(self.folder / "checkpoints", self.fingerprint)
-        if state is not None:
+        if state is None:
+            checkpoint.clear(self.folder / "checkpoints")
+        else:
             self.network.load_state_dict(state["network"])
             self.loss.load_state_dict(state["loss"])
             self.optimiser.load_state_dict(state["optimiser"])

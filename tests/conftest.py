@@ -47,6 +47,12 @@ def corpus(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def tiny_options():
+    """The --set options of `tiny`, for a test that runs the command."""
+    return TINY
+
+
+@pytest.fixture(scope="session")
 def tiny():
     """A recipe config small enough for a test."""
     return override(RecipeConfig(), TINY)

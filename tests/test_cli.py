@@ -162,10 +162,8 @@ def test_scores_of_other_systems_can_be_measured(run, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seconds", [3, 5, 8, 12])
-def test_an_interrupt_anywhere_and_the_same_command_again(corpus, tmp_path, seconds):
+def test_an_interrupt_anywhere_and_the_same_command_again(corpus, tiny_options, tmp_path, seconds):
     """Ctrl-C after some seconds, wherever that is; then the run ends as if nothing had been."""
-    from conftest import TINY
-
     command = [
         sys.executable,
         "-m",
@@ -179,7 +177,13 @@ def test_an_interrupt_anywhere_and_the_same_command_again(corpus, tmp_path, seco
         "--systems",
         "1,5",
     ]
-    command += ["--fold", "0", *(part for option in TINY for part in ("--set", option)), "--set", "train.cycles=[40]"]
+    command += [
+        "--fold",
+        "0",
+        *(part for option in tiny_options for part in ("--set", option)),
+        "--set",
+        "train.cycles=[40]",
+    ]
     process = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True, start_new_session=True)
     time.sleep(seconds)
     os.killpg(process.pid, signal.SIGINT)

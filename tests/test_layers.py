@@ -14,7 +14,7 @@ MAY_IMPORT = {
     "systems": {"types"},
     "corpora": {"types", "config", "frontend"},  # a corpus is decoded once to be checked, by the one reader of audio
     "frontend": {"types", "config"},
-    "phones": {"types", "config"},
+    "phones": {"types", "config", "frontend"},
     "nn": {"types"},
     "losses": {"types"},
     "backends": {"types"},

@@ -38,23 +38,28 @@ SPLITS = ("train", "dev", "test")
 def items(path: Path, columns: dict[str, str] | None = None) -> list[Item]:
     """The clips of a manifest; `columns` maps our column names to the file's, such as `{"recording": "video"}`."""
     path = Path(path)
-    if not path.is_file():
-        raise IsoglossError(f"manifest {path} is not a file; expected a .tsv, .csv or .jsonl table of clips")
     names = {column: column for column in COLUMNS} | (columns or {})
-    found = [_item(row, number, path, names) for number, row in _rows(path)]
+    found = [_item(row, line, path, names) for line, row in rows(path)]
     if not found:
         raise IsoglossError(f"manifest {path} has no line of data")
     return found
 
 
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line number, row) of the table."""
+def rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(line number, row) of a table of clips; IsoglossError if it cannot be read."""
+    if not path.is_file():
+        raise IsoglossError(f"manifest {path} is not a file; expected a .tsv, .csv or .jsonl table of clips")
     with open(path, encoding="utf-8-sig", newline="") as file:
         try:
             if path.suffix == ".jsonl":
-                for number, line in enumerate(file, 1):
+                for line_number, line in enumerate(file, 1):
                     if line.strip():
-                        yield number, json.loads(line)
+                        row = json.loads(line)
+                        if not isinstance(row, dict):
+                            raise IsoglossError(
+                                f"{path}, line {line_number}: {line.strip()[:40]!r}; expected an object {{…}}"
+                            )
+                        yield line_number, row
             else:
                 reader = csv.DictReader(
                     file, delimiter="," if path.suffix == ".csv" else "\t", quoting=csv.QUOTE_MINIMAL
@@ -67,19 +72,29 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             ) from None
 
 
-def _item(row: dict[str, Any], number: int, manifest: Path, names: dict[str, str]) -> Item:
-    where = f"{manifest}, line {number}"
-    for column in ("path", "language"):
+def clip(
+    row: dict[str, Any], required: tuple[str, ...], names: dict[str, str], manifest: Path, where: str
+) -> tuple[str, Path, float, float | None]:
+    """(id, audio file, start, end in seconds) of a row; IsoglossError where a required column has no value, or for a bad span."""
+    for column in required:
         if not row.get(names[column]):
             near = difflib.get_close_matches(names[column], [str(key) for key in row], n=1)
             hint = f"; is it called {near[0]!r}?" if near else f"; the columns are {', '.join(map(str, row))}"
             raise IsoglossError(f"{where}: no {names[column]!r}{hint}")
-    value = {column: row.get(name) or None for column, name in names.items()}
-    audio = manifest.parent / str(value["path"])
-    start, end = _number(value["start"], "start", where) or 0.0, _number(value["end"], "end", where)
+    audio = manifest.parent / str(row[names["path"]])
+    start, end = number(row.get(names["start"]), "start", where) or 0.0, number(row.get(names["end"]), "end", where)
     if start < 0 or (end is not None and end <= start):
         raise IsoglossError(f"{where}: span {start} to {end} s; expected 0 ≤ start < end, in seconds")
-    split, fold = value["split"], _number(row.get(names["fold"]), "fold", where)
+    given = row.get(names["id"])
+    name = "_".join(str(given).split()).replace("#", "_") if given else utterance_id(audio, manifest.parent, start, end)
+    return name, audio, start, end
+
+
+def _item(row: dict[str, Any], line: int, manifest: Path, names: dict[str, str]) -> Item:
+    where = f"{manifest}, line {line}"
+    name, audio, start, end = clip(row, ("path", "language"), names, manifest, where)
+    value = {column: row.get(name) or None for column, name in names.items()}
+    split, fold = value["split"], number(row.get(names["fold"]), "fold", where)
     if split is not None and split not in SPLITS:
         raise IsoglossError(f"{where}: split {split!r}; expected one of {', '.join(SPLITS)}")
     if value["condition"] and split != "test":
@@ -87,11 +102,6 @@ def _item(row: dict[str, Any], number: int, manifest: Path, names: dict[str, str
             f"{where}: condition {value['condition']!r} of a clip of split {split}; only a test clip has one"
         )
     out_of_set = value["use"] == "out_of_set"
-    name = (
-        "_".join(str(value["id"]).split()).replace("#", "_")
-        if value["id"]
-        else utterance_id(audio, manifest.parent, start, end)
-    )
     return Item(
         id=name,
         path=audio,
@@ -108,7 +118,8 @@ def _item(row: dict[str, Any], number: int, manifest: Path, names: dict[str, str
     )
 
 
-def _number(value: Any, column: str, where: str) -> float | None:
+def number(value: Any, column: str, where: str) -> float | None:
+    """The number in a column, None if it is empty; IsoglossError if it is none."""
     if value is None or value == "":
         return None
     try:

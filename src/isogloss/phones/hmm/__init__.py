@@ -1,0 +1,1 @@
+"""A GMM-HMM phone recogniser: trained, aligned and decoded from pip alone."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -77,20 +78,130 @@ class FeaturesConfig(StageConfig):
     seed: int = Field(1024, description="seed of the volume factors")
 
 
+class GmmStageConfig(StageConfig):
+    """One stage of the phone recogniser."""
+
+    leaves: int | None = Field(None, ge=1, description="pdfs of the decision tree at most; mono has no tree")
+    gaussians: int = Field(ge=1, description="Gaussians in all, as far as the frames last (20 each)")
+    iterations: int = Field(35, ge=2)
+    grow_until: int = Field(25, ge=1, description="iteration up to which Gaussians are added")
+    realign: tuple[int, ...] = Field((10, 20, 30), description="iterations that begin with a new alignment")
+    transforms: tuple[int, ...] = Field((), description="iterations that re-estimate MLLT (tri2b) or fMLLR (tri3b)")
+
+
+class PhoneModelConfig(StageConfig):
+    """Training of the GMM-HMM phone recogniser; the defaults are those of Kaldi's THCHS-30 recipe."""
+
+    with_pitch: bool = Field(False, description="append the three pitch features to the 13 cepstra")
+    normalise_variance: bool = Field(False, description="per speaker, besides the mean")
+    silence_states: int = Field(5, ge=1)
+    boost_silence: float = Field(1.25, gt=0, description="weight of silence when mono and tri1 are aligned")
+    variance_smoothing: float = Field(
+        30.0,
+        ge=0,
+        description="frames of its pdf's mean variance that each Gaussian's is averaged with; 0: Kaldi's way",
+    )
+    max_duration_ratio: float | None = Field(
+        4.0, gt=1, description="utterances with a phone this many times its median duration are set aside; null: none"
+    )
+    tree_threshold: float = Field(300.0, gt=0, description="log-likelihood that a split of the tree must gain")
+    lm_order: int = Field(3, ge=1, le=3, description="of the phone n-gram")
+    mono: GmmStageConfig = GmmStageConfig(
+        gaussians=1000,
+        iterations=40,
+        grow_until=30,
+        realign=(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 18, 20, 23, 26, 29, 32, 35, 38),
+    )
+    tri1: GmmStageConfig = GmmStageConfig(leaves=2000, gaussians=10000)
+    tri2b: GmmStageConfig = GmmStageConfig(leaves=2500, gaussians=15000, transforms=(2, 4, 6, 12))
+    tri3b: GmmStageConfig = GmmStageConfig(leaves=2500, gaussians=15000, transforms=(2, 4, 6, 12))
+    tri4b: GmmStageConfig = GmmStageConfig(leaves=4200, gaussians=40000, iterations=20, grow_until=10, realign=(10, 15))
+
+    @classmethod
+    def small(cls) -> PhoneModelConfig:
+        """For minutes rather than hours of speech: trees and mixtures that such data can fill."""
+        full = cls()
+        sizes = {"tri1": (300, 1500), "tri2b": (400, 2000), "tri3b": (400, 2000), "tri4b": (500, 3000)}
+        smaller = {
+            name: getattr(full, name).model_copy(update={"leaves": leaves, "gaussians": gaussians})
+            for name, (leaves, gaussians) in sizes.items()
+        }
+        mono = full.mono.model_copy(update={"gaussians": 400})
+        return full.model_copy(update={**smaller, "mono": mono, "tree_threshold": 100.0})
+
+
+class BootstrapConfig(StageConfig):
+    """Training of the neural acoustic model from a GMM-HMM's alignment."""
+
+    copies: int = Field(8, ge=1, description="of the transcribed speech, each joined and augmented anew")
+    epochs: int = Field(48, ge=1, description="passes over the speech in all")
+    self_training_rounds: int = Field(2, ge=0, description="over the untranscribed speech, if there is any")
+    min_confidence: float = Field(
+        0.5, ge=0, le=1, description="posterior of a frame's phone, below which its own label is not learnt from"
+    )
+    seed: int = 1024
+
+
 class PhonesConfig(StageConfig):
     """Where the frame labels (virtual phonemes) come from."""
 
-    source: Literal["none", "espeak", "teacher", "pocketsphinx"] = Field(
+    source: Literal["none", "gmm", "kaldi", "espeak", "teacher", "pocketsphinx"] = Field(
         "pocketsphinx",
-        description="espeak: the corpus's own phone times; teacher: a frame classifier trained on one language of the corpus; "
-        "pocketsphinx: its English phone loop; none: single-task systems only",
+        description="gmm: a trained phone model decodes every training copy; kaldi: labels made elsewhere; espeak: the corpus's "
+        "own phone times; teacher: a frame classifier trained on one language of the corpus; pocketsphinx: its English phone "
+        "loop; none: single-task systems only",
+    )
+    model: Path | None = Field(None, description="gmm: folder of one stage of a phone model, such as OUT/tri4b")
+    adapt: bool = Field(
+        False,
+        description="gmm: labels of the fMLLR second pass; false: of the first, as the paper's (its .si lattices)",
+    )
+    acoustic_scale: float | None = Field(
+        None, gt=0, description="gmm: of the search; null: 1/12 for mixtures, 1 for a neural model"
+    )
+    best_path_scale: float | None = Field(
+        1.0, gt=0, description="gmm: at which the path is chosen among those kept; null: that of the search"
+    )
+    beam: float = Field(10.0, gt=0, description="gmm")
+    max_active: int = Field(2000, ge=1, description="gmm: tokens kept per frame at most")
+    labels: Path | None = Field(
+        None,
+        description="kaldi: .npz of pdf-ids, .ctm, archive of pdf-ids, folder of TextGrids, or ali.*.gz (or their folder) with "
+        "final.mdl beside",
     )
     states_per_phone: int = Field(
-        3, ge=1, description="each phone segment is cut in this many equal states; pdf = state"
+        3, ge=1, description="each segment of phone times is cut in this many equal states; pdf = state"
     )
     teacher_language: str = Field("cmn", description="language the teacher is trained on")
     teacher_epochs: int = Field(6, ge=1)
     seed: int = 1024
+
+    @model_validator(mode="after")
+    def _what_the_source_needs(self) -> PhonesConfig:
+        if self.source == "gmm" and self.model is None:
+            raise ValueError(
+                "phones.source=gmm needs phones.model=FOLDER, one stage of a phone model such as OUT/model/tri4b; make one "
+                "with `isogloss phones train` or `isogloss recipe phones-cmn`"
+            )
+        if self.source == "kaldi" and self.labels is None:
+            raise ValueError(
+                "phones.source=kaldi needs phones.labels=PATH, labels made elsewhere: .npz or archive of pdf-ids, ali.*.gz with "
+                "final.mdl beside, .ctm, folder of TextGrids; without any, make a phone model with `isogloss phones train` or "
+                "`isogloss recipe phones-cmn` and give phones.source=gmm"
+            )
+        return self
+
+
+class DecodeConfig(StageConfig):
+    """Search of the phone recogniser."""
+
+    acoustic_scale: float = Field(0.083333, gt=0, description="of the search; 1 / language-model weight")
+    best_path_scale: float | None = Field(
+        None, gt=0, description="scale at which the path is chosen among those kept; null: that of the search"
+    )
+    beam: float = Field(11.0, gt=0)
+    max_active: int = Field(3000, ge=1, description="tokens kept per frame at most")
+    adapt: bool = Field(True, description="fMLLR second pass per speaker, of a model trained with it")
 
 
 class MarginConfig(StageConfig):

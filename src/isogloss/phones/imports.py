@@ -1,5 +1,7 @@
 """Labels made elsewhere, one function for each source and one result: pdf-ids per frame, 100 frames a second.
 
+`imported` takes any of them, by what is there.
+
 espeak's events and pocketsphinx's phones are segments already: `from_segments`.
 """
 
@@ -7,9 +9,10 @@ from __future__ import annotations
 
 import math
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -25,6 +28,8 @@ from isogloss.types import IGNORE_PDF, IsoglossError
 MAX_FRAME_DIFFERENCE = 2  # frames; what another handling of the utterance's edges makes
 MAX_PDFS = 2**15  # labels are stored as int16
 MAX_NAMED_PHONES = 3
+KALDI_MODEL = "final.mdl"
+Kind = Literal["npz", "ali", "pdf", "ctm", "textgrid"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,80 @@ class FrameLabels:
                 f"{min(self.labels, default='none')}; are utterances named alike, and were all of them labelled?"
             )
         return fit_to_frames(self.labels[utterance], num_frames, utterance)
+
+
+def label_files(path: str | Path) -> tuple[Kind, list[Path]]:
+    """What labels `path` holds, and the files they come from, the first of them labels. Raises IsoglossError.
+
+    .npz of pdf-ids; .ctm; a folder of TextGrids; a folder with ali.*.gz, or one such file (its name begins with ali), and
+    the final.mdl that made it beside it; any other file is an archive of pdf-ids.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise IsoglossError(
+            f"no {path}; expected an .npz, a .ctm, an archive of pdf-ids, a Kaldi alignment or a folder of TextGrids"
+        )
+    if path.is_file() and path.suffix in (".npz", ".ctm"):
+        return ("npz" if path.suffix == ".npz" else "ctm"), [path]
+    if path.is_file() and not path.name.startswith("ali"):
+        model = path.parent / KALDI_MODEL
+        return "pdf", [path, *([model] if model.exists() else [])]
+    archives = [path] if path.is_file() else sorted(path.glob("ali.*.gz"))
+    if archives:
+        folder = archives[0].parent
+        if not (folder / KALDI_MODEL).exists():
+            raise IsoglossError(
+                f"{archives[0]} is a Kaldi alignment, but no {KALDI_MODEL} lies beside it; put the model there that made it, "
+                "or give the pdf-ids that Kaldi's ali-to-pdf writes"
+            )
+        return "ali", [*archives, *(f for name in (KALDI_MODEL, "tree", "phones.txt") if (f := folder / name).exists())]
+    grids = _textgrids(path)
+    if not grids:
+        raise IsoglossError(
+            f"{path} holds neither ali.*.gz with {KALDI_MODEL} nor TextGrids; which file has the labels?"
+        )
+    return "textgrid", grids
+
+
+def imported(path: str | Path, num_frames: Mapping[str, int] | None = None, states: int = 1) -> FrameLabels:
+    """The labels that `label_files` finds. `num_frames` and `states` are for phone times: see `from_segments`."""
+    kind, files = label_files(path)
+    beside = {file.name: file for file in files}
+    if kind == "npz":
+        return from_npz(path)
+    if kind == "ctm":
+        return from_ctm(path, num_frames, states)
+    if kind == "textgrid":
+        return from_textgrids(path, num_frames, states)
+    if kind == "pdf":
+        model = beside.get(KALDI_MODEL)
+        return from_pdf_ark(files[0], read_transition_model(model).num_pdfs if model else None)
+    model = beside.pop(KALDI_MODEL)
+    tree, phones = beside.pop("tree", None), beside.pop("phones.txt", None)
+    return from_kaldi_ali(list(beside.values()), model, tree, phones)
+
+
+def names_in(labels: Mapping[str, object], utterances: Iterable[str]) -> dict[str, str]:
+    """Utterance → what `labels` calls it: its whole id, or the last part of it (`deu/a` is `a`); those found alone.
+
+    IsoglossError if labels may be of either of two utterances.
+    """
+    owner: dict[str, str] = {}
+    found = {}
+    for utterance in utterances:
+        name = utterance if utterance in labels else last_part(utterance)
+        if name in labels:
+            if owner.setdefault(name, utterance) != utterance:
+                raise IsoglossError(
+                    f"labels {name!r} may be of {owner[name]} or of {utterance}; name labels by the whole id of the utterance"
+                )
+            found[utterance] = name
+    return found
+
+
+def last_part(utterance: str) -> str:
+    """The file name, of an id that is a path."""
+    return utterance.rsplit("/", 1)[-1]
 
 
 def from_kaldi_ali(
@@ -92,7 +171,7 @@ def from_textgrids(
 ) -> FrameLabels:
     """Phone times of all TextGrids in `folder` and below, utterance = file name without ending; see `from_segments`."""
     segments: dict[str, list[Segment]] = {}
-    for path in sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() == ".textgrid"):
+    for path in _textgrids(Path(folder)):
         if path.stem in segments:
             raise IsoglossError(
                 f"two TextGrids for utterance {path.stem} under {folder}; the second is {path}: rename one"
@@ -124,6 +203,10 @@ def from_segments(
             length = _frames_until(max((end for _, _, end in segments[utterance]), default=0.0))
         labels[utterance] = segments_to_labels(found, length, inventory)
     return FrameLabels(inventory.num_pdfs, inventory.pdf_names(), labels)
+
+
+def _textgrids(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".textgrid")
 
 
 def fit_to_frames(labels: np.ndarray, num_frames: int, utterance: str) -> np.ndarray:

@@ -206,6 +206,15 @@ def symbol_lexicon(transcripts: Iterable[Sequence[str]]) -> Lexicon:
     return Lexicon({token: ((token,),) for token in tokens})
 
 
+def without_digits(lexicon: Lexicon) -> Lexicon:
+    """The same words with each phone's trailing digit, a tone or a stress, left away."""
+    said = {
+        word: tuple(dict.fromkeys(tuple(_base(phone) for phone in phones) for phones in of_word))
+        for word, of_word in lexicon.pronunciations.items()
+    }
+    return Lexicon(said)
+
+
 def letters(word: str) -> Pronunciation:
     """`L’été` → (l, é, t, é); () for a word that is not written in letters alone."""
     found: list[str] = []

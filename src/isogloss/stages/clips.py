@@ -5,19 +5,23 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from rich.progress import track
 
 from isogloss.corpora.pipe import contents
 from isogloss.frontend.audio import read_audio
-from isogloss.stages.jobs import process_pool, quiet_worker
+from isogloss.stages.jobs import one_thread, process_pool, single_threaded_children
+from isogloss.types import IsoglossError
 
 if TYPE_CHECKING:
     from lhotse import CutSet
+
+TaskT = TypeVar("TaskT")
+ResultT = TypeVar("ResultT")
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,15 @@ class Clip:
 
     id: str
     start_seconds: float
-    duration_seconds: float
+    duration_seconds: float | None  # None: to the end of the file
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """What comes in the place of a clip's result if its file cannot be read, where the caller can go on without."""
+
+    id: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -37,9 +49,15 @@ class FileTask:
     clips: list[Clip]
     sample_rate: int
     work: Callable[[str, np.ndarray], Any]  # (clip id, samples [S]) → anything that pickles
+    keep_going: bool = False  # an unreadable file is answered with Unreadable, not with an error
 
     def run(self) -> list[Any]:
-        samples = read_audio(contents(self.source), self.sample_rate)
+        try:
+            samples = read_audio(contents(self.source), self.sample_rate)
+        except IsoglossError as error:
+            if not self.keep_going:
+                raise
+            return [Unreadable(clip.id, str(error)) for clip in self.clips]
         return [self.work(clip.id, _part(samples, clip, self.sample_rate)) for clip in self.clips]
 
 
@@ -47,17 +65,43 @@ def map_clips(
     cuts: CutSet, wanted: Callable[[str], bool], work: Callable[[str, np.ndarray], Any], sample_rate: int, label: str
 ) -> Iterator[Any]:
     """`work(clip id, samples)` for every wanted cut, in the cuts' order by file, in one worker process per core."""
+    yield from map_files(clips_by_file(cuts, wanted), work, sample_rate, label)
+
+
+def clips_by_file(cuts: Iterable[Any], wanted: Callable[[str], bool]) -> dict[str, list[Clip]]:
+    """File (a path, or `command |`) → its wanted clips, both in the cuts' order."""
     by_file: dict[str, list[Clip]] = defaultdict(list)
     for cut in cuts:
         if wanted(cut.id):
             source = cut.recording.sources[0]
             name = f"{source.source}|" if source.type == "command" else source.source
             by_file[name].append(Clip(cut.id, cut.start, cut.duration))
-    tasks = [FileTask(source, clips, sample_rate, work) for source, clips in by_file.items()]
-    with process_pool(os.cpu_count() or 1, one_thread) as pool:
+    return by_file
+
+
+def map_files(
+    by_file: dict[str, list[Clip]],
+    work: Callable[[str, np.ndarray], Any],
+    sample_rate: int,
+    label: str,
+    keep_going: bool = False,
+) -> Iterator[Any]:
+    """`work(clip id, samples)` for the clips of every file (a path, or `command |`), in one worker process per core."""
+    tasks = [FileTask(source, clips, sample_rate, work, keep_going) for source, clips in by_file.items()]
+    for results in in_workers(FileTask.run, tasks, label, chunksize=4):
+        yield from results
+
+
+def in_workers(
+    run: Callable[[TaskT], ResultT], tasks: Sequence[TaskT], label: str, chunksize: int = 1
+) -> Generator[ResultT, None, None]:
+    """`run(task)` of every task, in their order, in one single-threaded worker process per core. Closed, it stops them."""
+    with single_threaded_children():
+        pool = process_pool(os.cpu_count() or 1, one_thread)
+        results = pool.map(run, tasks, chunksize=chunksize)  # starts the workers
+    with pool:
         try:
-            for results in track(pool.map(FileTask.run, tasks, chunksize=4), label, total=len(tasks), transient=True):
-                yield from results
+            yield from track(results, label, total=len(tasks), transient=True)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -71,10 +115,5 @@ def draw(seed: int, *names: str) -> float:
 
 def _part(samples: np.ndarray, clip: Clip, sample_rate: int) -> np.ndarray:
     start = round(clip.start_seconds * sample_rate)
-    return samples[start : start + round(clip.duration_seconds * sample_rate)]
-
-
-def one_thread() -> None:
-    """In a worker process, before numba or torch are imported in it."""
-    quiet_worker()
-    os.environ["OMP_NUM_THREADS"] = os.environ["NUMBA_NUM_THREADS"] = "1"
+    stop = None if clip.duration_seconds is None else start + round(clip.duration_seconds * sample_rate)
+    return samples[start:stop]

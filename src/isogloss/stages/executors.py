@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import TypeVar
 
-from isogloss.stages.clips import one_thread
-from isogloss.stages.jobs import process_pool
+from isogloss.stages.jobs import one_thread, process_pool
 from isogloss.types import IsoglossError
 
 TaskT = TypeVar("TaskT")

@@ -18,6 +18,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 ResultT = TypeVar("ResultT")
 Report = Callable[[int, int], None]
 """(steps done, steps in all): how long work tells how far it is."""
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 _reports: Any = None  # the queue to the parent, in a worker
 
 
@@ -70,9 +71,28 @@ def _start(reports: Any) -> None:
     """Before anything of torch or numba is imported in the worker."""
     global _reports
     _reports = reports
+    one_thread()
+
+
+def one_thread() -> None:
+    """In a worker process, before numba or torch are imported in it."""
     quiet_worker()
-    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
-        os.environ[variable] = "1"
+    os.environ.update(_ONE_THREAD)
+
+
+@contextmanager
+def single_threaded_children() -> Iterator[None]:
+    """For processes started here, whose first import may be of a user's script that imports numpy, which looks but once."""
+    before = {variable: os.environ.get(variable) for variable in _ONE_THREAD}
+    os.environ.update(_ONE_THREAD)
+    try:
+        yield
+    finally:
+        for variable, value in before.items():
+            if value is None:
+                del os.environ[variable]
+            else:
+                os.environ[variable] = value
 
 
 def process_pool(num_jobs: int, initializer: Callable[..., None], *arguments: Any) -> ProcessPoolExecutor:

@@ -9,6 +9,7 @@ its own (1/12): Kaldi's `gmm-latgen-faster --acoustic-scale=0.083333` and `latti
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,6 +84,14 @@ class Decoder:
         )  # fmt: skip
         self._final = graph.final
         self.min_frames = _min_frames(graph, int(self._rank.max(initial=0)))
+
+    def rescaled(self, acoustic_scale: float, insertion_penalty: float = 0.0) -> Decoder:
+        """The same graph searched at another acoustic scale, the path chosen at that scale too; a phone costs so much more."""
+        other = copy(self)
+        other.acoustic_scale, other._choice = acoustic_scale, (acoustic_scale, np.inf)
+        other._weight = self._weight + np.float32(insertion_penalty) * (self._olabel > 0)
+        other._graph = (*self._graph[:5], other._weight.astype(np.float64), *self._graph[6:])
+        return other
 
     def decode(self, loglik: np.ndarray) -> Decoded:
         """loglik [T, num_pdfs] float32, natural logs. Raises IsoglossError."""

@@ -18,13 +18,11 @@ import numpy as np
 
 from isogloss.phones.hmm.fst_arrays import ARC, FstArrays
 from isogloss.phones.hmm.ngram import END, START, Ngram, PhoneLM
-from isogloss.phones.hmm.phone_nets import OUTSIDE, PhoneContexts, PhoneNet, PhoneSet, phone_contexts
-from isogloss.phones.hmm.topology import TransitionModel
-from isogloss.phones.hmm.tree import ContextTree
+from isogloss.phones.hmm.phone_nets import PhoneContexts, PhoneNet, PhoneSet, phone_contexts
+from isogloss.phones.hmm.topology import SELF_LOOP_SCALE, TransitionModel, scaled_log_probs
+from isogloss.phones.hmm.tree import OUTSIDE, ContextTree
+from isogloss.phones.hmm.utterance_graph import SILENCE_PROBABILITY
 from isogloss.types import IsoglossError
-
-SELF_LOOP_SCALE = 0.1
-SILENCE_PROBABILITY = 0.5
 
 
 def build_graph(
@@ -49,21 +47,6 @@ def build_graph(
     contexts = {phone: phone_contexts(phone, neighbours, tree, model) for phone in phones}
     weights = -scaled_log_probs(model, self_loop_scale, transition_scale)
     return _Builder(lm, contexts, silence_phone, silence_probability, weights).build()
-
-
-def scaled_log_probs(model: TransitionModel, self_loop_scale: float, transition_scale: float = 1.0) -> np.ndarray:
-    """Natural logs [N + 1] of the transitions as a graph has them.
-
-    Self-loop: self_loop_scale · log p; other: transition_scale · log(p / (1 − p_loop)) + self_loop_scale · log(1 − p_loop).
-    """
-    log_probs = model.log_probs.astype(np.float64)
-    loop = np.bincount(model.state_of[1:], weights=np.where(model.is_self_loop, np.exp(log_probs), 0.0)[1:])
-    leave = np.log(np.maximum(1.0 - loop, 1e-10))[model.state_of]
-    return np.where(
-        model.is_self_loop,
-        self_loop_scale * log_probs,
-        transition_scale * (log_probs - leave) + self_loop_scale * leave,
-    )
 
 
 class _Builder:

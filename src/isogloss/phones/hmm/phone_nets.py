@@ -17,8 +17,6 @@ from isogloss.phones.hmm.topology import Topology, TransitionModel
 from isogloss.phones.hmm.tree import ContextTree, Node
 from isogloss.types import IsoglossError
 
-OUTSIDE = 0  # the neighbour of the first and of the last phone
-
 PhoneSet = int
 """Phones as bits: phone p is 1 << p; OUTSIDE is bit 0."""
 

@@ -16,6 +16,7 @@ from isogloss.types import IsoglossError
 
 SILENCE = "sil"
 EPSILON = "<eps>"
+SELF_LOOP_SCALE = 0.1  # Kaldi's, for alignment and decoding alike
 MIN_PROBABILITY = 0.01  # of a transition; Kaldi's floor
 MIN_TRANSITION_COUNT = 5.0  # frames; with fewer a state keeps its probabilities (Kaldi's mincount)
 
@@ -164,6 +165,24 @@ class TransitionModel:
         stops = np.flatnonzero(is_last) + 1
         starts = np.concatenate([[0], stops[:-1]])
         return list(zip(phone[starts].tolist(), starts.tolist(), stops.tolist(), strict=True))
+
+
+def scaled_log_probs(
+    model: TransitionModel, self_loop_scale: float = SELF_LOOP_SCALE, transition_scale: float = 1.0
+) -> np.ndarray:
+    """Natural logs [N + 1], float64, of the transitions as a graph has them (Kaldi's `AddTransitionProbs`).
+
+    Self-loop: self_loop_scale · log p; other: transition_scale · log(p / (1 − p_loop)) + self_loop_scale · log(1 − p_loop),
+    so that what leaving a state costs is scaled as its loop is, and the shares of the ways out are not.
+    """
+    log_probs, loop = model.log_probs.astype(np.float64), model.is_self_loop
+    stay = np.bincount(model.state_of[1:], weights=np.where(loop, np.exp(log_probs), 0.0)[1:])
+    leave = np.log(np.maximum(1.0 - stay, 1e-10))[model.state_of]
+    scaled = np.where(
+        loop, self_loop_scale * log_probs, transition_scale * (log_probs - leave) + self_loop_scale * leave
+    )
+    scaled[0] = 0.0
+    return scaled
 
 
 def _loops_first(loop: np.ndarray, same_state: np.ndarray) -> bool:

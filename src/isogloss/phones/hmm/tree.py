@@ -7,6 +7,8 @@ from typing import Any
 
 from isogloss.types import IsoglossError
 
+OUTSIDE = 0  # in a window: the neighbour of the first and of the last phone
+
 Node = Any
 """A leaf is a pdf (int). An inner node is [key, values, yes, no]: `key` is a position of the window, or −1 for the pdf
 class; `values` a frozenset; the answer is yes if the window's phone (or the pdf class) at `key` is among them. A table is

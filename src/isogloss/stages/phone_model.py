@@ -1,0 +1,237 @@
+"""Transcribed speech + lexicon → a phone recogniser: one folder for each of its stages, mono to tri4b.
+
+    OUT/cepstra/                a store of the features before normalisation
+    OUT/mono/ … OUT/tri4b/      a model each (see phones/hmm/model.py), with alignment.npz of the training speech
+    OUT/lexicon.txt             the pronunciations it was trained with
+    OUT/left_out.tsv            utterances that were not used, and why
+    OUT/stage.json              figures of every stage
+
+A finished stage is not trained again: a killed run goes on with the next.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from isogloss.config import GmmStageConfig, PhoneModelConfig
+from isogloss.corpora.transcribed import TranscribedItem
+from isogloss.phones.durations import implausible
+from isogloss.phones.hmm import stages
+from isogloss.phones.hmm.model import PhoneModel
+from isogloss.phones.hmm.ngram import PhoneLM
+from isogloss.phones.hmm.speech import TrainingSpeech
+from isogloss.phones.hmm.stages import Phonetics, Stage
+from isogloss.phones.hmm.topology import left_to_right, silence_topology
+from isogloss.phones.hmm.train import EmOptions
+from isogloss.phones.lexicon import Lexicon
+from isogloss.stages.ledger import done, is_done, replacing, stamp
+from isogloss.stages.transcribed import cepstra_store, pronounce, write_left_out
+from isogloss.types import IsoglossError
+
+logger = logging.getLogger(__name__)
+STAGES = ("mono", "tri1", "tri2b", "tri3b", "tri4b")
+ALIGNMENT = "alignment.npz"
+
+
+def train_phones(
+    items: Sequence[TranscribedItem], lexicon: Lexicon, out: Path, config: PhoneModelConfig, last: str = "tri4b"
+) -> Path:
+    """Train every stage up to `last` on the items of use `train`; returns `out`."""
+    if last not in STAGES:
+        raise IsoglossError(f"no stage {last!r}; they are, in order, {', '.join(STAGES)}")
+    training = [item for item in items if item.use == "train"]
+    if not training:
+        raise IsoglossError(
+            f"none of {len(items)} utterances is for training; does the table's column `split` say train?"
+        )
+    work = stamp("phone model", config, items=_seen(training), lexicon=_words(lexicon), last=last)
+    if is_done(out, work):
+        return out
+    out.mkdir(parents=True, exist_ok=True)
+    phonetics = phonetics_of(lexicon, config)
+    frames = cepstra_store(training, out / "cepstra", config.with_pitch)
+    used = pronounce(training, lexicon, phonetics.topologies, frames, config.normalise_variance)
+    write_left_out(out / "left_out.tsv", used.left_out)
+    with replacing(out / "lexicon.txt") as part:
+        part.write_text(
+            "".join(f"{word} {' '.join(said)}\n" for word, of in sorted(lexicon.pronunciations.items()) for said in of),
+            encoding="utf-8",
+        )
+    lm = PhoneLM.train(
+        [[phone for word in words for phone in word[0]] for words in used.speech.words],
+        config.lm_order,
+        range(2, len(lexicon.phones) + 1),
+    )
+    figures: dict[str, dict[str, Any]] = {}
+    previous: Stage | None = None
+    speech, left_out = used.speech, used.left_out
+    for name in STAGES[: STAGES.index(last) + 1]:
+        stage_work = stamp("phone model stage", config, items=_seen(training), lexicon=_words(lexicon), name=name)
+        if is_done(out / name, stage_work):
+            figures[name] = json.loads((out / name / "stage.json").read_text(encoding="utf-8"))
+            if name == "mono":  # which it set aside
+                with np.load(out / name / ALIGNMENT, allow_pickle=False) as stored:
+                    kept = set(stored["utterances"].tolist())
+                speech = speech.without(set(speech.utterances) - kept)
+            previous = None
+            continue
+        if previous is None and name != STAGES[0]:
+            previous = _reopened(out / STAGES[STAGES.index(name) - 1], speech, phonetics)
+        start = time.perf_counter()
+        previous = _TRAINERS[name](previous, speech, phonetics, getattr(config, name), config)  # type: ignore[arg-type]
+        if name == "mono" and (aside := _implausible(previous, lexicon, config.max_duration_ratio)):
+            for utterance, reason in aside.items():
+                logger.warning("set aside: %s: %s", utterance, reason)
+            left_out |= aside
+            speech = speech.without(aside)
+            previous = _mono(previous, speech, phonetics, config.mono, config)
+            write_left_out(out / "left_out.tsv", left_out)
+        seconds = time.perf_counter() - start
+        figures[name] = _figures(previous, seconds)
+        logger.info("%s: %s", name, ", ".join(f"{key} {value}" for key, value in figures[name].items()))
+        _save(previous, out / name, lexicon, lm, config, figures[name])
+        done(out / name, stage_work, **figures[name])
+    return done(out, work, utterances=len(speech.utterances), left_out=len(left_out), stages=figures)
+
+
+def _implausible(stage: Stage, lexicon: Lexicon, ratio: float | None) -> dict[str, str]:
+    """Utterance → why its transcript cannot be all that is said: some phone lasts many times what it does elsewhere."""
+    if ratio is None:
+        return {}
+    em, starts = stage.em, stage.em.speech.frame_start
+    segments = {
+        name: em.model.phone_segments(em.transition_ids[first:stop])
+        for name, first, stop in zip(em.speech.utterances, starts[:-1], starts[1:], strict=True)
+        if stop > first and em.transition_ids[first]
+    }
+    return {
+        name: f"phone {lexicon.phones[int(str(phone)) - 1]} lasts {frames / 100:.2f} s; is more said than the transcript has?"
+        for name, (phone, frames) in implausible(segments, {em.silence_phone}, ratio).items()
+    }
+
+
+def _mono(_: Stage, speech: TrainingSpeech, of: Phonetics, stage: GmmStageConfig, config: PhoneModelConfig) -> Stage:
+    return stages.train_mono(speech, of, _options(stage, config.variance_smoothing, config.boost_silence))
+
+
+def _tri1(before: Stage, _: TrainingSpeech, of: Phonetics, stage: GmmStageConfig, config: PhoneModelConfig) -> Stage:
+    return stages.train_deltas(
+        before, of, _options(stage, config.variance_smoothing, config.boost_silence), _leaves(stage)
+    )
+
+
+def _tri2b(before: Stage, _: TrainingSpeech, of: Phonetics, stage: GmmStageConfig, config: PhoneModelConfig) -> Stage:
+    return stages.train_lda_mllt(before, of, _options(stage, config.variance_smoothing), _leaves(stage))
+
+
+def _tri3b(before: Stage, _: TrainingSpeech, of: Phonetics, stage: GmmStageConfig, config: PhoneModelConfig) -> Stage:
+    return stages.train_sat(before, of, _options(stage, config.variance_smoothing), _leaves(stage))
+
+
+def _tri4b(before: Stage, _: TrainingSpeech, of: Phonetics, stage: GmmStageConfig, config: PhoneModelConfig) -> Stage:
+    return stages.train_quick(before, of, _options(stage, config.variance_smoothing), _leaves(stage))
+
+
+_Trainer = Callable[[Stage, TrainingSpeech, Phonetics, GmmStageConfig, PhoneModelConfig], Stage]
+_TRAINERS: dict[str, _Trainer] = {"mono": _mono, "tri1": _tri1, "tri2b": _tri2b, "tri3b": _tri3b, "tri4b": _tri4b}
+
+
+def _options(stage: GmmStageConfig, smoothing: float, boost_silence: float = 1.0) -> EmOptions:
+    return EmOptions(
+        stage.gaussians,
+        stage.iterations,
+        stage.grow_until,
+        stage.realign,
+        stage.transforms,
+        boost_silence=boost_silence,
+    )
+
+
+def _leaves(stage: GmmStageConfig) -> int:
+    if stage.leaves is None:
+        raise IsoglossError("a stage of triphones needs `leaves`, the pdfs of its tree at most")
+    return stage.leaves
+
+
+def phonetics_of(lexicon: Lexicon, config: PhoneModelConfig) -> Phonetics:
+    """Numbers, topologies, root groups and extra questions of a lexicon's phones."""
+    silence = lexicon.number(lexicon.phones[0])
+    topologies = {silence: silence_topology(config.silence_states)}
+    topologies |= {lexicon.number(phone): left_to_right() for phone in lexicon.phones[1:]}
+    return Phonetics(
+        topologies,
+        [[lexicon.number(phone) for phone in group] for group in lexicon.root_groups],
+        [frozenset(lexicon.number(phone) for phone in question) for question in lexicon.questions],
+        silence,
+        config.tree_threshold,
+    )
+
+
+def _figures(stage: Stage, seconds: float) -> dict[str, Any]:
+    em = stage.em
+    return {
+        "num_pdfs": em.gmm.num_pdfs,
+        "num_gaussians": em.gmm.num_gaussians,
+        "loglik_per_frame": round(em.logliks[-1], 4),
+        "seconds": round(seconds, 2),
+        "frames": len(em.frames),
+        "utterances_not_aligned": em.num_failed,
+        "loglik_by_iteration": [round(value, 4) for value in em.logliks],
+    }
+
+
+def _save(
+    stage: Stage, out: Path, lexicon: Lexicon, lm: PhoneLM, config: PhoneModelConfig, figures: dict[str, Any]
+) -> None:
+    model = PhoneModel.of(
+        stage,
+        lexicon.phones,
+        lm,
+        with_pitch=config.with_pitch,
+        normalise_variance=config.normalise_variance,
+        config=config.model_dump(mode="json"),
+        loglik_per_frame=figures["loglik_per_frame"],
+    )
+    model.save(out)
+    speakers = sorted(stage.transforms)
+    with replacing(out / ALIGNMENT) as part:
+        np.savez_compressed(
+            part,
+            utterances=np.array(stage.em.speech.utterances),
+            frame_start=stage.em.speech.frame_start,
+            transition_ids=stage.em.transition_ids,
+            speakers=np.array(speakers, dtype=str),
+            transforms=np.array([stage.transforms[speaker] for speaker in speakers]),
+        )
+
+
+def _reopened(folder: Path, speech: TrainingSpeech, phonetics: Phonetics) -> Stage:
+    """A finished stage as the next one needs it."""
+    model = PhoneModel.load(folder)
+    with np.load(folder / ALIGNMENT, allow_pickle=False) as stored:
+        transition_ids = stored["transition_ids"]
+        transforms = dict(zip(stored["speakers"].tolist(), stored["transforms"], strict=True))
+    if len(transition_ids) != len(speech.frames):
+        raise IsoglossError(f"{folder} was aligned on other frames; remove it and train again")
+    return model.reopened(speech, phonetics, transition_ids, transforms)
+
+
+def _seen(items: Sequence[TranscribedItem]) -> list[list[Any]]:
+    """What the stamp depends on: what the corpus says of each utterance, and its file's size and time."""
+    seen = []
+    for item in items:
+        status = item.path.stat() if item.path.exists() else None
+        file = [status.st_size, status.st_mtime_ns] if status else []
+        seen.append([item.id, item.source, item.speaker, item.words, item.start_seconds, item.end_seconds, *file])
+    return seen
+
+
+def _words(lexicon: Lexicon) -> list[Any]:
+    return [sorted(lexicon.pronunciations.items()), list(lexicon.root_groups), list(lexicon.questions)]

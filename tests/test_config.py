@@ -1,7 +1,7 @@
 import pytest
 
 from isogloss.config import FeaturesConfig, FrontEndConfig, RecipeConfig, TrainConfig, override, parse
-from isogloss.systems import TABLE_1, parse_systems
+from isogloss.systems import SINGLE_TASK, TABLE_1, parse_systems, without_phones
 from isogloss.types import IsoglossError
 
 
@@ -61,3 +61,11 @@ def test_systems_are_named_as_in_the_table():
     assert len(parse_systems("all")) == 10
     with pytest.raises(IsoglossError, match="unknown system '9'"):
         parse_systems("1,9")
+
+
+def test_every_system_has_a_counterpart_without_the_phoneme_task():
+    for system in TABLE_1.values():
+        (other,) = parse_systems(without_phones(system))
+        assert not other.multitask and other.beta == 0 and other.head == system.head
+        assert other.m == pytest.approx(system.m + system.beta * 0.002)
+    assert SINGLE_TASK["4s"].label == "x-vector, AM m=0.22" and SINGLE_TASK["4s"].published_cavg == (None, None, None)

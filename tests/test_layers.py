@@ -25,7 +25,9 @@ MAY_IMPORT = {
     "stages": {"types", "config", "systems", "corpora", "frontend", "phones", "nn", "losses", "training", "backends",
                "metrics", "runtime", "report"},
     "__main__": {"cli"},
-    "cli": {"types", "config", "systems", "corpora", "stages", "runtime", "report"},
+    "cli_options": {"types", "config"},
+    "cli_phones": {"types", "config", "cli_options", "corpora", "phones", "stages"},
+    "cli": {"types", "config", "cli_options", "cli_phones", "systems", "corpora", "stages", "runtime", "report"},
 }  # fmt: skip
 WITHOUT_TORCH = {"types", "config", "systems", "frontend", "backends", "metrics", "runtime", "corpora", "report"}
 

@@ -15,13 +15,13 @@ import typer
 from rich.console import Console
 from rich.logging import RichHandler
 
+from isogloss import cli_phones
+from isogloss.cli_options import Frames, Out, Prepared, Set, Split, epilog, wrote
 from isogloss.config import (
     BackendConfig,
     EvaluateConfig,
     FeaturesConfig,
-    PhonesConfig,
     PrepareConfig,
-    StageConfig,
     TrainConfig,
     override,
 )
@@ -34,34 +34,11 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 console = Console(stderr=True)
+app.add_typer(cli_phones.app, name="phones")
 INTERRUPTED = 130
 
-Set = Annotated[
-    list[str], typer.Option("--set", metavar="KEY=VALUE", help="any option of the stage, see below; may be repeated")
-]
-Split = Annotated[str, typer.Option(help="fold0 … of a cross-validated corpus, or given")]
-Prepared = Annotated[Path, typer.Argument(help="folder that `prepare` made")]
-Frames = Annotated[Path, typer.Argument(help="folder that `features` made")]
-Out = Annotated[Path, typer.Argument(help="folder to write")]
 
-
-def _options(model: type[StageConfig], prefix: str = "") -> str:
-    """The options of a stage with defaults and units, for the end of its --help."""
-    lines = []
-    for name, field in model.model_fields.items():
-        if isinstance(field.default, StageConfig):
-            lines.append(_options(type(field.default), f"{prefix}{name}."))
-        else:
-            text = f"  {field.description}" if field.description else ""
-            lines.append(f"  {prefix}{name}={json.dumps(field.default)}{text}")
-    return "\n\n".join(lines)
-
-
-def _epilog(model: type[StageConfig]) -> str:
-    return "--set takes (default shown):\n\n" + _options(model)
-
-
-@app.command(epilog=_epilog(PrepareConfig))
+@app.command(epilog=epilog(PrepareConfig))
 def prepare(
     kind: Annotated[
         str,
@@ -93,10 +70,10 @@ def prepare(
         items = manifest.items(synthetic.prepare(root, size))
     else:
         raise IsoglossError(f"unknown corpus kind {kind!r}; expected folders, manifest, kaldi or synthetic")
-    _wrote(prepare(items, out, override(PrepareConfig(), set_)))
+    wrote(prepare(items, out, override(PrepareConfig(), set_)))
 
 
-@app.command(epilog=_epilog(FeaturesConfig))
+@app.command(epilog=epilog(FeaturesConfig))
 def features(
     source: Annotated[
         Path,
@@ -127,7 +104,7 @@ def features(
             raise IsoglossError(
                 "--what, --compress, --jobs and --dask are for features alone; say --to store, ark or npy"
             )
-        _wrote(features(source, out, config))
+        wrote(features(source, out, config))
         return
     from isogloss.stages.executors import dask_cluster
     from isogloss.stages.feature_files import LEFT_OUT, feature_files
@@ -137,7 +114,7 @@ def features(
             "features alone take --set front_end.… only; speeds, volume and channel are for training copies"
         )
     with dask_cluster(dask) if dask else nullcontext((None, None)) as (executor, num_cores):
-        wrote = feature_files(
+        made = feature_files(
             source,
             out,
             what=what,  # type: ignore[arg-type]  # checked there
@@ -147,25 +124,11 @@ def features(
             executor=executor,
             num_jobs=jobs or num_cores,
         )
-    _wrote(wrote)
-    raise typer.Exit(1 if (wrote / LEFT_OUT).exists() else 0)
+    wrote(made)
+    raise typer.Exit(1 if (made / LEFT_OUT).exists() else 0)
 
 
-@app.command(epilog=_epilog(PhonesConfig))
-def phones(
-    prepared: Prepared,
-    frames: Frames,
-    out: Out,
-    source: Annotated[str, typer.Option(help="espeak, teacher or pocketsphinx")] = "pocketsphinx",
-    set_: Set = [],
-) -> None:
-    """Virtual phoneme labels: one pdf-id for every voiced frame."""
-    from isogloss.stages.phones import phones
-
-    _wrote(phones(prepared, frames, out, override(PhonesConfig(), [f"source={source}", *set_])))
-
-
-@app.command(epilog=_epilog(TrainConfig))
+@app.command(epilog=epilog(TrainConfig))
 def train(
     prepared: Prepared,
     frames: Frames,
@@ -180,10 +143,10 @@ def train(
     from isogloss.systems import parse_systems
 
     (chosen,) = parse_systems(system)
-    _wrote(train(prepared, frames, pdf_ids, out, chosen, override(TrainConfig(), set_), split))
+    wrote(train(prepared, frames, pdf_ids, out, chosen, override(TrainConfig(), set_), split))
 
 
-@app.command(epilog=_epilog(EvaluateConfig))
+@app.command(epilog=epilog(EvaluateConfig))
 def extract(
     prepared: Prepared,
     frames: Frames,
@@ -195,10 +158,10 @@ def extract(
     """Embed the enrolment, validation and test utterances under every condition."""
     from isogloss.stages.extract import extract
 
-    _wrote(extract(prepared, frames, model, out, override(EvaluateConfig(), set_), split))
+    wrote(extract(prepared, frames, model, out, override(EvaluateConfig(), set_), split))
 
 
-@app.command(epilog=_epilog(BackendConfig))
+@app.command(epilog=epilog(BackendConfig))
 def backend(
     embeddings: Annotated[Path, typer.Argument(help="folder that `extract` made")],
     model: Annotated[Path, typer.Argument(help="folder that `train` made")],
@@ -208,7 +171,7 @@ def backend(
     """Fit the back ends on the enrolment embeddings."""
     from isogloss.stages.backend import backend
 
-    _wrote(backend(embeddings, model, out, override(BackendConfig(), set_)))
+    wrote(backend(embeddings, model, out, override(BackendConfig(), set_)))
 
 
 @app.command()
@@ -220,7 +183,7 @@ def score(
     """Score matrices (log-posteriors) and trials of every condition, as text."""
     from isogloss.stages.score import score
 
-    _wrote(score(embeddings, backends, out))
+    wrote(score(embeddings, backends, out))
 
 
 @app.command()
@@ -238,7 +201,7 @@ def evaluate(
         print(json.dumps(figures, indent=1, ensure_ascii=False))
     else:
         write_json(json_out, figures)
-        _wrote(json_out)
+        wrote(json_out)
 
 
 @app.command()
@@ -249,7 +212,7 @@ def report(
     """Table 1, Figure 2, DET curves and confusions as one page, with its pictures beside it."""
     from isogloss.stages.report import report
 
-    _wrote(report(metrics, out or metrics.parent))
+    wrote(report(metrics, out or metrics.parent))
 
 
 @app.command()
@@ -262,25 +225,32 @@ def pack(
     """One file that identifies languages without torch."""
     from isogloss.stages.pack import pack
 
-    _wrote(pack(model, backends, out, backend))
+    wrote(pack(model, backends, out, backend))
 
 
 @app.command()
 def recipe(
-    name: Annotated[str, typer.Argument(help="demo, vl16, folders, kaldi or manifest")],
+    name: Annotated[str, typer.Argument(help="demo, vl16, folders, kaldi, manifest; or phones-cmn")],
     root: Annotated[Path | None, typer.Option(help="the data; demo makes its own")] = None,
     out: Annotated[Path | None, typer.Option(help="folder to write; default exp/NAME")] = None,
-    systems: Annotated[str, typer.Option(help="rows of Table 1, such as 1,2,3,5; or all")] = "all",
+    systems: Annotated[str, typer.Option(help="rows of Table 1, such as 1,2,3,5; or all; 3s, 4s, 6s, 7s: no phoneme task")] = "all",
     fold: Annotated[list[str], typer.Option(help="folds to run, such as 0; may be repeated; default all")] = [],
     width: Annotated[int | None, typer.Option(help="channels; short for --set train.width=N")] = None,
     seed: Annotated[int | None, typer.Option(help="short for --set train.seed=N")] = None,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="systems trained side by side, a core each; default all cores")
     ] = None,
-    phones: Annotated[str | None, typer.Option(help="label source; short for --set phones.source=NAME")] = None,
+    phones: Annotated[str | None, typer.Option(help="label source: gmm, kaldi, pocketsphinx, none …; short for --set phones.source=NAME")] = None,
     set_: Annotated[list[str], typer.Option("--set", metavar="STAGE.KEY=VALUE", help="any option of any stage")] = [],
 ) -> None:
     """The whole chain: prepare, features, phones, train, extract, backend, score, evaluate, report, pack."""
+    if name == "phones-cmn":
+        from isogloss.stages.phone_recipes import PhoneRecipeConfig, phones_cmn
+
+        if root is None:
+            raise IsoglossError("recipe phones-cmn needs --root, the folder of audio-cmn with its clips.tsv")
+        wrote(phones_cmn(root, out or Path("exp") / name, override(PhoneRecipeConfig(), set_)))
+        return
     from isogloss.stages.recipe import run_recipe
     from isogloss.stages.recipes import find_recipe
     from isogloss.systems import parse_systems
@@ -303,6 +273,7 @@ def recipe(
         folds=[f"fold{f}" if f.isdigit() else f for f in fold] or None,
         notes=[chosen.note] if chosen.note else [],
         num_jobs=jobs,
+        usual_source=chosen.config.phones.source,
     )
     from isogloss.report import load_run
     from isogloss.report.table1 import table1_markdown
@@ -310,7 +281,7 @@ def recipe(
     run = load_run(results.metrics_json)
     print(table1_markdown(run, "cavg_min", run.backends[0]))
     for path in (results.metrics_json, results.report_html, results.model_file):
-        _wrote(path)
+        wrote(path)
 
 
 @app.command()
@@ -337,10 +308,6 @@ def identify(
         failed = any(isinstance(result, IsoglossError) for _, result in answers)
         Console().print(answers_table(answers))
     raise typer.Exit(2 if failed else 0)
-
-
-def _wrote(path: Path) -> None:
-    print(f"wrote {path}")
 
 
 def main(arguments: list[str] | None = None) -> Any:

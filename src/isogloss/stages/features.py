@@ -6,6 +6,7 @@ Versions of utterance `u`: `u` itself (enrolment, validation, test), `u#sp0.9` â
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -75,6 +76,23 @@ def training_key(utterance: str, speed: float) -> str:
     return f"{utterance}#sp{speed}"
 
 
+def speed_of(key: str) -> float:
+    """Of a store key's version; 1 of one that is none of the training copies."""
+    version = key.partition("#")[2]
+    return float(version.removeprefix("sp")) if version.startswith("sp") else 1.0
+
+
+def training_copies(name: str, samples: np.ndarray, config: FeaturesConfig) -> Iterator[tuple[str, np.ndarray]]:
+    """(store key, samples) of every training copy of a clip [S], at the rate of `samples`: first its speed, then its volume."""
+    for speed in config.speeds:
+        key = training_key(name, speed)
+        copy = perturb_speed(samples, speed)
+        if config.volume is not None:
+            low, high = config.volume
+            copy = perturb_volume(copy, low + (high - low) * draw(config.seed, key))
+        yield key, copy
+
+
 def telephone_key(utterance: str) -> str:
     return f"{utterance}#{TELEPHONE}"
 
@@ -85,13 +103,7 @@ def _versions(
     front_end, rate = FrontEnd(config.front_end), config.front_end.sample_rate
     made = []
     if name in train:
-        for speed in config.speeds:
-            key = training_key(name, speed)
-            faster = perturb_speed(samples, speed)
-            if config.volume is not None:
-                low, high = config.volume
-                faster = perturb_volume(faster, low + (high - low) * draw(config.seed, key))
-            made.append((key, front_end.frames(faster, rate)))
+        made += [(key, front_end.frames(copy, rate)) for key, copy in training_copies(name, samples, config)]
     if name in test and config.channel:
         made.append((telephone_key(name), front_end.frames(telephone(samples, rate), rate)))
     return [*made, (name, front_end.frames(samples, rate))]

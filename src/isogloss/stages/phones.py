@@ -3,121 +3,119 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from isogloss.config import PhonesConfig
 from isogloss.frontend.store import Store, StoreWriter
 from isogloss.phones import allphone
+from isogloss.phones.diagnostics import label_statistics
+from isogloss.phones.pdf_names import phones_of_pdfs
 from isogloss.phones.segments import Inventory, Segment, segments_to_labels
+from isogloss.phones.silence import SILENCES
+from isogloss.stages import decoded_labels, imported_labels
 from isogloss.stages.clips import map_clips
-from isogloss.stages.features import FrameStores, open_frames
+from isogloss.stages.features import open_frames, speed_of
+from isogloss.stages.label_source import Corpus, LabelSource, MakeSource
 from isogloss.stages.ledger import done, is_done, stamp
 from isogloss.stages.prepare import read_cuts, read_splits
-from isogloss.types import IGNORE_PDF, IsoglossError
-
-if TYPE_CHECKING:
-    from lhotse import CutSet
+from isogloss.types import IsoglossError
 
 logger = logging.getLogger(__name__)
 
 
 def phones(prepared: Path, frames: Path, out: Path, config: PhonesConfig) -> Path:
-    """Label every voiced frame of `frames` from `config.source`; returns `out`, a label store (pdf-ids, int16)."""
-    work = stamp("phones", config, prepared, frames)
+    """Label every voiced frame of `frames` from `config.source`; returns `out`, a label store (pdf-ids, int16).
+
+    A killed run goes on where it was. stage.json has the statistics of the labels that training reads.
+    """
+    if config.source == "none":
+        raise IsoglossError(
+            "phones.source is none: there is nothing to label; train single-task systems (1, 4s) without labels"
+        )
+    # by what it holds, not where it lies: a model that was moved makes the same labels
+    options = config.model_dump(mode="json", exclude={"model", "labels"})
+    if config.source == "gmm" and config.model is not None:
+        options["model"] = decoded_labels.digests(config.model)
+    if config.source == "kaldi" and config.labels is not None:
+        options["labels"] = imported_labels.seen(config.labels)
+    work = stamp("phones", options, prepared, frames)
     if is_done(out, work):
         return out
-    stores, cuts = open_frames(frames), read_cuts(prepared)
-    source: Callable[..., tuple[Inventory, Labeller, dict[str, Any]]] | None = {
-        "espeak": _from_alignments,
-        "teacher": _from_teacher,
-        "pocketsphinx": _from_allphone,
-    }.get(config.source)
-    if source is None:
-        raise IsoglossError(
-            "phones.source is none: there is nothing to label; train single-task systems (1) without labels"
-        )
-    inventory, labeller, about = source(cuts, stores, prepared, config)
-    meta = {"source": config.source, "num_pdfs": inventory.num_pdfs, "pdf_names": inventory.pdf_names(), **about}
-    with StoreWriter(out, np.int16, meta={**meta, "stamp": work}) as writer:
-        for key in sorted(stores.frames, key=stores.frames.span):  # rows must lie as the frames' do
-            if key not in writer.finished:
-                writer.add(key, labeller(key))
-    rows = Store(out).rows
-    counts = np.bincount(rows[rows >= 0], minlength=inventory.num_pdfs)
-    logger.info("%s: %d pdfs from %s", out, inventory.num_pdfs, config.source)
-    return done(out, work, **about, **_statistics(counts, len(rows)))
+    corpus = Corpus(read_cuts(prepared), open_frames(frames), prepared)
+    source = _SOURCES[config.source](corpus, config)
+    about = {"source": config.source, "num_pdfs": source.num_pdfs, **source.about}
+    with StoreWriter(out, np.int16, meta={**about, "pdf_names": source.pdf_names, "stamp": work}) as writer:
+        in_order = sorted(corpus.stores.frames, key=corpus.stores.frames.span)  # rows must lie as the frames' do
+        keys = [key for key in in_order if key not in writer.finished]
+        for key, labels in zip(keys, source.labels(keys), strict=True):
+            writer.add(key, labels)
+    logger.info("%s: %d pdfs from %s", out, source.num_pdfs, config.source)
+    return done(out, work, **about, **source.figures(), statistics=_statistics(corpus, Store(out), source))
 
 
-Labeller = Callable[[str], np.ndarray]  # store key → [V] labels of its voiced frames
+def _statistics(corpus: Corpus, labels: Store, source: LabelSource) -> dict[str, Any]:
+    """How good the labels can be: a source that sends everything to a few classes shows in the entropy."""
+    read = ((key, labels[key]) for key in sorted(corpus.training_keys()))
+    found = label_statistics(read, source.num_pdfs, phones_of_pdfs(source.pdf_names), SILENCES)
+    return {name: round(value, 4) if isinstance(value, float) else value for name, value in found.items()}
 
 
-def _from_alignments(
-    cuts: CutSet, stores: FrameStores, prepared: Path, config: PhonesConfig
-) -> tuple[Inventory, Labeller, dict[str, Any]]:
+def _from_alignments(corpus: Corpus, config: PhonesConfig) -> LabelSource:
     """The corpus's own phone times, each language with its own symbols."""
-    segments = {cut.id: _alignment(cut) for cut in cuts}
-    return _segment_labels(segments, stores, config)
+    return _from_segments({cut.id: _alignment(cut) for cut in corpus.cuts}, corpus, config)
 
 
-def _from_allphone(
-    cuts: CutSet, stores: FrameStores, prepared: Path, config: PhonesConfig
-) -> tuple[Inventory, Labeller, dict[str, Any]]:
+def _from_allphone(corpus: Corpus, config: PhonesConfig) -> LabelSource:
     """One decoding per clip; its speed copies carry the same segments, their times scaled."""
-    trained = {name for split in read_splits(prepared).values() for name in [*split.train, *split.valid]}
-    decoded = map_clips(cuts, trained.__contains__, _decode, allphone.SAMPLE_RATE, "phone recogniser")
-    inventory, labeller, about = _segment_labels(dict(decoded), stores, config, list(allphone.PHONES))
-    return inventory, labeller, about | {"recogniser": "pocketsphinx allphone, en-us"}
+    trained = {name for split in read_splits(corpus.prepared).values() for name in [*split.train, *split.valid]}
+    decoded = map_clips(corpus.cuts, trained.__contains__, _decode, allphone.SAMPLE_RATE, "phone recogniser")
+    about = {"recogniser": "pocketsphinx allphone, en-us"}
+    return _from_segments(dict(decoded), corpus, config, list(allphone.PHONES), about)
 
 
 def _decode(name: str, samples: np.ndarray) -> tuple[str, list[Segment]]:
     return name, allphone.decode(samples)
 
 
-def _segment_labels(
-    segments: dict[str, list[Segment]], stores: FrameStores, config: PhonesConfig, names: list[str] | None = None
-) -> tuple[Inventory, Labeller, dict[str, Any]]:
+def _from_segments(
+    segments: dict[str, list[Segment]],
+    corpus: Corpus,
+    config: PhonesConfig,
+    names: list[str] | None = None,
+    about: dict[str, Any] | None = None,
+) -> LabelSource:
     inventory = Inventory(
         names or sorted({symbol for of_cut in segments.values() for symbol, _, _ in of_cut}), config.states_per_phone
     )
     if not inventory.phones:
         raise IsoglossError("this corpus has no phone times; use phones.source=pocketsphinx, or none")
 
-    def labeller(key: str) -> np.ndarray:
-        name, _, version = key.partition("#")
-        voiced = stores.voiced[key]
-        speed = float(version.removeprefix("sp")) if version.startswith("sp") else 1.0
-        return segments_to_labels(segments.get(name, []), len(voiced), inventory, speed)[voiced]
+    def labels(keys: Sequence[str]) -> Iterator[np.ndarray]:
+        for key in keys:
+            voiced = corpus.stores.voiced[key]
+            of_clip = segments.get(key.partition("#")[0], [])
+            yield segments_to_labels(of_clip, len(voiced), inventory, speed_of(key))[voiced]
 
-    return inventory, labeller, {}
+    return LabelSource(inventory.num_pdfs, inventory.pdf_names(), labels, about or {})
 
 
-def _from_teacher(
-    cuts: CutSet, stores: FrameStores, prepared: Path, config: PhonesConfig
-) -> tuple[Inventory, Labeller, dict[str, Any]]:
+def _from_teacher(corpus: Corpus, config: PhonesConfig) -> LabelSource:
     """A frame classifier of one language's phones, run over everything."""
     from isogloss.phones import teacher
 
-    taught = {cut.id: _alignment(cut) for cut in cuts if cut.supervisions[0].language == config.teacher_language}
-    train = {name for split in read_splits(prepared).values() for name in split.train}
-    inventory, aligned, _ = _segment_labels(taught, stores, config)
-    keys = [key for key in stores.frames if (name := key.partition("#")[0]) in taught and name in train]
-
-    def pairs() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        return ((stores.frames[key], aligned(key)) for key in keys)
-
-    model, accuracy = teacher.train(pairs(), inventory.num_pdfs, config.teacher_epochs, config.seed)
-
-    def labeller(key: str) -> np.ndarray:
-        return next(teacher.label(model, [stores.frames[key]]))
-
-    return (
-        inventory,
-        labeller,
-        {"teacher_language": config.teacher_language, "teacher_frame_accuracy": round(accuracy, 4)},
+    taught = {cut.id: _alignment(cut) for cut in corpus.cuts if cut.supervisions[0].language == config.teacher_language}
+    aligned = _from_segments(taught, corpus, config)
+    frames, trained = corpus.stores.frames, corpus.trained()
+    keys = [key for key in frames if (name := key.partition("#")[0]) in taught and name in trained]
+    pairs = ((frames[key], labels) for key, labels in zip(keys, aligned.labels(keys), strict=True))
+    model, accuracy = teacher.train(pairs, aligned.num_pdfs, config.teacher_epochs, config.seed)
+    about = {"teacher_language": config.teacher_language, "teacher_frame_accuracy": round(accuracy, 4)}
+    return LabelSource(
+        aligned.num_pdfs, aligned.pdf_names, lambda keys: teacher.label(model, (frames[key] for key in keys)), about
     )
 
 
@@ -127,14 +125,10 @@ def _alignment(cut: Any) -> list[Segment]:
     return [(item.symbol, item.start, item.start + item.duration) for item in aligned]
 
 
-def _statistics(counts: np.ndarray, num_frames: int) -> dict[str, float]:
-    """How good the labels can be: a source that sends everything to a few classes shows in the entropy."""
-    share = counts / max(counts.sum(), 1)
-    used = share[share > 0]
-    return {
-        "labelled_frames": int(counts.sum()),
-        "unlabelled_share": round(1 - counts.sum() / max(num_frames, 1), 4),
-        "entropy_bits": round(float(-(used * np.log2(used)).sum()), 3),
-        "largest_class_share": round(float(share.max(initial=0.0)), 4),
-        "ignored_label": IGNORE_PDF,
-    }
+_SOURCES: dict[str, MakeSource] = {
+    "gmm": decoded_labels.from_model,
+    "kaldi": imported_labels.from_import,
+    "espeak": _from_alignments,
+    "teacher": _from_teacher,
+    "pocketsphinx": _from_allphone,
+}

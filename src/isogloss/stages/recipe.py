@@ -21,7 +21,7 @@ from isogloss.stages.prepare import prepare, read_splits
 from isogloss.stages.report import SystemFolders, commit, report, write_metrics
 from isogloss.stages.score import score
 from isogloss.stages.train import train
-from isogloss.systems import System
+from isogloss.systems import System, without_phones
 from isogloss.types import IsoglossError
 
 logger = logging.getLogger(__name__)
@@ -47,15 +47,20 @@ def run_recipe(
     folds: list[str] | None = None,
     notes: list[str] | None = None,
     num_jobs: int | None = None,
+    usual_source: str | None = None,
 ) -> Results:
     """prepare → features → phones → (train → extract → backend → score) per system and split → report → pack.
 
     `folds` names the splits to run (None: all). Layout: out/data, out/frames, out/pdf_ids-<source>,
-    out/seed<seed>/system<id>/<split>/{model,embeddings,backend,scores}, out/seed<seed>/report, out/seed<seed>/model.isogloss.
+    RUN/system<id>/<split>/{model,embeddings,backend,scores}, RUN/report, RUN/model.isogloss. RUN is out/seed<seed>; with labels
+    of another than the `usual_source`, out/seed<seed>-<source>, but for single-task systems, which read no labels: so runs of
+    several seeds and label sources share an `out` and what they have in common.
     """
-    if config.phones.source == "none" and (multitask := [s.id for s in systems if s.multitask]):
+    if config.phones.source == "none" and (multitask := [s for s in systems if s.multitask]):
+        instead = ", ".join(f"{without_phones(s)} for {s.id}" for s in multitask)
         raise IsoglossError(
-            f"systems {', '.join(multitask)} need phoneme labels, but phones.source is none; run system 1 alone, or give a source"
+            f"systems {', '.join(s.id for s in multitask)} need phoneme labels, but phones.source is none; give a source, or "
+            f"run their single-task counterparts: {instead}"
         )
     data = prepare(items, out / "data", config.prepare)
     made = read_splits(data)
@@ -66,9 +71,16 @@ def run_recipe(
     labels = None
     if any(system.multitask for system in systems):
         labels = phones(data, frames, out / f"pdf_ids-{config.phones.source}", config.phones)
-    root = out / f"seed{config.train.seed}"
+    plain = out / f"seed{config.train.seed}"
+    usual = usual_source in (None, config.phones.source)
+    roots = {False: plain, True: plain if usual else plain.with_name(f"{plain.name}-{config.phones.source}")}
+    root = roots[any(system.multitask for system in systems)]
     write_json(root / "config.json", config.model_dump(mode="json"))
-    folders = {(system.id, split): root / f"system{system.id}" / split for system in systems for split in splits}
+    folders = {
+        (system.id, split): roots[system.multitask] / f"system{system.id}" / split
+        for system in systems
+        for split in splits
+    }
     jobs = [
         (f"system {system.id} {split}", _one, (data, frames, labels, folders[system.id, split], system, config, split))
         for system in systems

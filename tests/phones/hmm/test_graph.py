@@ -6,7 +6,7 @@ import pytest
 from exhaustive import SILENCE, TEXT, TOPOLOGIES, TREES, TRIPHONE, model, phone_sequences
 
 from isogloss.phones.hmm.fst_arrays import FstArrays
-from isogloss.phones.hmm.graph import build_graph, scaled_log_probs
+from isogloss.phones.hmm.graph import build_graph
 from isogloss.phones.hmm.ngram import PhoneLM
 from isogloss.phones.hmm.phone_nets import phone_contexts
 from isogloss.phones.hmm.tree import ContextTree
@@ -103,16 +103,6 @@ def test_tables_of_contexts_are_the_trees(name):
                             seen.add(source)
                     pdfs |= {int(hmm.pdf_of[tid]) for tid, to in net.entries if to == node}
                 assert pdfs == wanted
-
-
-def test_scaled_log_probs():
-    hmm = model(TRIPHONE)
-    raw = scaled_log_probs(hmm, 1.0)
-    np.testing.assert_allclose(raw[1:], hmm.log_probs[1:], atol=1e-6)
-    unscaled = np.exp(scaled_log_probs(hmm, 0.0))
-    for state in range(len(hmm.states)):
-        ids = np.arange(hmm.first_id[state], hmm.first_id[state + 1])
-        assert math.isclose(unscaled[ids][~hmm.is_self_loop[ids]].sum(), 1.0, rel_tol=1e-6)
 
 
 def test_file_round_trip_and_openfst_reads_it(tmp_path):

@@ -6,6 +6,7 @@ from isogloss.phones.hmm.topology import (
     HmmState,
     TransitionModel,
     left_to_right,
+    scaled_log_probs,
     silence_topology,
 )
 from isogloss.types import IsoglossError
@@ -118,3 +119,21 @@ def test_no_frames_are_no_segments():
 def test_a_phone_may_lack_self_loops():
     model = TransitionModel.initial({1: (HmmState(0, ((1, 1.0),)),)}, np.array([[1, 0, 0]], dtype=np.int32))
     assert model.phone_segments(np.array([1, 1, 1])) == [(1, 0, 1), (1, 1, 2), (1, 2, 3)]
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.1, 1.0])
+def test_scaled_log_probs(scale):
+    """Leaving a state costs what the scale makes of it; the shares of the ways out among themselves stay."""
+    model = MODEL.reestimated(np.random.default_rng(0).uniform(5, 50, MODEL.num_transition_ids + 1))
+    scaled = scaled_log_probs(model, scale)
+    for state in range(len(STATES)):
+        ids = np.arange(model.first_id[state], model.first_id[state + 1])
+        probabilities, loop = np.exp(model.log_probs[ids].astype(float)), model.is_self_loop[ids]
+        expected = np.where(loop, probabilities**scale, probabilities / (1 - probabilities[loop].sum()))
+        expected[~loop] *= (1 - probabilities[loop].sum()) ** scale
+        np.testing.assert_allclose(np.exp(scaled[ids]), expected, rtol=1e-6)
+    assert scaled[0] == 0
+    if scale == 1:
+        np.testing.assert_allclose(scaled, model.log_probs, atol=1e-6)
+        half = scaled_log_probs(model, 0.0, 0.5)[1:]
+        np.testing.assert_allclose(half, 0.5 * scaled_log_probs(model, 0.0)[1:], atol=1e-9)

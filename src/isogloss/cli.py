@@ -216,6 +216,26 @@ def report(
 
 
 @app.command()
+def compare(
+    runs: Annotated[
+        list[Path], typer.Argument(help="folders of a recipe's runs, such as OUT/seed1024 OUT/seed1025-gmm")
+    ],
+    condition: Annotated[str, typer.Option(help="full, short, channel, open …")] = "full",
+    backend: Annotated[str, typer.Option(help="head or olr2020")] = "head",
+    json_out: Annotated[Path | None, typer.Option("--json", help="file to write besides")] = None,
+) -> None:
+    """Systems and label sources over several seeds, with intervals, and their paired differences."""
+    from isogloss.stages.compare import compare, table
+    from isogloss.stages.ledger import write_json
+
+    compared = compare(runs, condition, backend)
+    print(table(compared))
+    if json_out is not None:
+        write_json(json_out, compared)
+        wrote(json_out)
+
+
+@app.command()
 def pack(
     model: Annotated[Path, typer.Argument(help="folder that `train` made")],
     backends: Annotated[Path, typer.Argument(help="folder that `backend` made")],
@@ -233,14 +253,19 @@ def recipe(
     name: Annotated[str, typer.Argument(help="demo, vl16, folders, kaldi, manifest; or phones-cmn")],
     root: Annotated[Path | None, typer.Option(help="the data; demo makes its own")] = None,
     out: Annotated[Path | None, typer.Option(help="folder to write; default exp/NAME")] = None,
-    systems: Annotated[str, typer.Option(help="rows of Table 1, such as 1,2,3,5; or all; 3s, 4s, 6s, 7s: no phoneme task")] = "all",
+    systems: Annotated[
+        str, typer.Option(help="rows of Table 1, such as 1,2,3,5; or all; 3s, 4s, 6s, 7s: no phoneme task")
+    ] = "all",
     fold: Annotated[list[str], typer.Option(help="folds to run, such as 0; may be repeated; default all")] = [],
     width: Annotated[int | None, typer.Option(help="channels; short for --set train.width=N")] = None,
     seed: Annotated[int | None, typer.Option(help="short for --set train.seed=N")] = None,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="systems trained side by side, a core each; default all cores")
     ] = None,
-    phones: Annotated[str | None, typer.Option(help="label source: gmm, kaldi, pocketsphinx, none …; short for --set phones.source=NAME")] = None,
+    phones: Annotated[
+        str | None,
+        typer.Option(help="label source: gmm, kaldi, pocketsphinx, none …; short for --set phones.source=NAME"),
+    ] = None,
     set_: Annotated[list[str], typer.Option("--set", metavar="STAGE.KEY=VALUE", help="any option of any stage")] = [],
 ) -> None:
     """The whole chain: prepare, features, phones, train, extract, backend, score, evaluate, report, pack."""

@@ -54,6 +54,18 @@ def evaluate_system(score_folders: dict[str, Path], config: EvaluateConfig) -> t
     return figures, list(dict.fromkeys(warned))
 
 
+def pooled_scores(score_folders: dict[str, Path], condition: str, backend: str) -> tuple[Scores, Key, dict[str, str]]:
+    """Scores, key and recordings of one condition and back end, the splits pooled; IsoglossError where there are none."""
+    tests = {split: _read_tests(folder) for split, folder in score_folders.items()}
+    if missing := [split for split, test in tests.items() if condition not in test]:
+        raise IsoglossError(
+            f"{score_folders[missing[0]]} has no condition {condition!r}; it has {', '.join(tests[missing[0]])}"
+        )
+    paths = {split: folder / backend / f"{condition}.scores" for split, folder in score_folders.items()}
+    scores, key, recordings, _ = _pool({split: test[condition] for split, test in tests.items()}, paths)
+    return scores, key, recordings
+
+
 def validation_cllr(scores: Path) -> dict[str, float]:
     """Back end → Cllr on the validation utterances, which neither train nor test: what a choice may be made by."""
     figures, _ = evaluate_system({"valid": scores}, EvaluateConfig(conditions=("valid",), num_resamples=0))

@@ -15,6 +15,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from isogloss.phones.hmm.topology import left_to_right, silence_topology
 from isogloss.phones.hmm.train import EmOptions
 from isogloss.phones.lexicon import Lexicon
 from isogloss.stages.ledger import done, is_done, replacing, stamp
-from isogloss.stages.transcribed import cepstra_store, pronounce, write_left_out
+from isogloss.stages.transcribed import cepstra_store, heard, pronounce, write_left_out
 from isogloss.types import IsoglossError
 
 logger = logging.getLogger(__name__)
@@ -51,13 +52,15 @@ def train_phones(
         raise IsoglossError(
             f"none of {len(items)} utterances is for training; does the table's column `split` say train?"
         )
-    work = stamp("phone model", config, items=_seen(training), lexicon=_words(lexicon), last=last)
-    if is_done(out, work):
+    names = STAGES[: STAGES.index(last) + 1]
+    stamps = {name: _stamp(name, training, lexicon, config) for name in names}
+    if is_done(out, stamps[last]):
         return out
     out.mkdir(parents=True, exist_ok=True)
     phonetics = phonetics_of(lexicon, config)
-    frames = cepstra_store(training, out / "cepstra", config.with_pitch)
-    used = pronounce(training, lexicon, phonetics.topologies, frames, config.normalise_variance)
+    cepstra = cepstra_store(training, out / "cepstra", config.with_pitch)
+    numbers = {phone: lexicon.number(phone) for phone in lexicon.phones}
+    used = pronounce(training, lexicon, numbers, phonetics.topologies, cepstra, config.normalise_variance)
     write_left_out(out / "left_out.tsv", used.left_out)
     with replacing(out / "lexicon.txt") as part:
         part.write_text(
@@ -65,40 +68,40 @@ def train_phones(
             encoding="utf-8",
         )
     lm = PhoneLM.train(
-        [[phone for word in words for phone in word[0]] for words in used.speech.words],
+        [[phone for phone in first_pronunciation(words) if phone != phonetics.silence] for words in used.speech.words],
         config.lm_order,
-        range(2, len(lexicon.phones) + 1),
+        [numbers[phone] for phone in lexicon.phones[1:]],
     )
     figures: dict[str, dict[str, Any]] = {}
+    aside: dict[str, str] = {}
     previous: Stage | None = None
-    speech, left_out = used.speech, used.left_out
-    for name in STAGES[: STAGES.index(last) + 1]:
-        stage_work = stamp("phone model stage", config, items=_seen(training), lexicon=_words(lexicon), name=name)
-        if is_done(out / name, stage_work):
-            figures[name] = json.loads((out / name / "stage.json").read_text(encoding="utf-8"))
-            if name == "mono":  # which it set aside
-                with np.load(out / name / ALIGNMENT, allow_pickle=False) as stored:
-                    kept = set(stored["utterances"].tolist())
-                speech = speech.without(set(speech.utterances) - kept)
-            previous = None
+    speech = used.speech
+    for before, name in zip([None, *names], names, strict=False):
+        if is_done(out / name, stamps[name]):
+            about = json.loads((out / name / STAMP).read_text(encoding="utf-8"))
+            figures[name], previous = about["figures"], None
+            if name == "mono":
+                aside = about["set_aside"]
+                speech = speech.without(aside)
             continue
-        if previous is None and name != STAGES[0]:
-            previous = _reopened(out / STAGES[STAGES.index(name) - 1], speech, phonetics)
+        if previous is None and before is not None:
+            previous = _reopened(out / before, speech, phonetics)
         start = time.perf_counter()
-        previous = _TRAINERS[name](previous, speech, phonetics, getattr(config, name), config)  # type: ignore[arg-type]
+        stage = getattr(config, name)
+        asking = replace(phonetics, tree_threshold=stage.tree_threshold)
+        previous = _TRAINERS[name](previous, speech, asking, stage, config)  # type: ignore[arg-type]
         if name == "mono" and (aside := _implausible(previous, lexicon, config.max_duration_ratio)):
             for utterance, reason in aside.items():
                 logger.warning("set aside: %s: %s", utterance, reason)
-            left_out |= aside
             speech = speech.without(aside)
             previous = _mono(previous, speech, phonetics, config.mono, config)
-            write_left_out(out / "left_out.tsv", left_out)
-        seconds = time.perf_counter() - start
-        figures[name] = _figures(previous, seconds)
+        figures[name] = _figures(previous, time.perf_counter() - start)
         logger.info("%s: %s", name, ", ".join(f"{key} {value}" for key, value in figures[name].items()))
         _save(previous, out / name, lexicon, lm, config, figures[name])
-        done(out / name, stage_work, **figures[name])
-    return done(out, work, utterances=len(speech.utterances), left_out=len(left_out), stages=figures)
+        done(out / name, stamps[name], figures=figures[name], **({"set_aside": aside} if name == "mono" else {}))
+    left_out = used.left_out | aside
+    write_left_out(out / "left_out.tsv", left_out)
+    return done(out, stamps[last], utterances=len(speech.utterances), left_out=len(left_out), stages=figures)
 
 
 def _implausible(stage: Stage, lexicon: Lexicon, ratio: float | None) -> dict[str, str]:
@@ -151,6 +154,7 @@ def _options(stage: GmmStageConfig, smoothing: float, boost_silence: float = 1.0
         stage.realign,
         stage.transforms,
         boost_silence=boost_silence,
+        smoothing=smoothing,
     )
 
 
@@ -170,7 +174,6 @@ def phonetics_of(lexicon: Lexicon, config: PhoneModelConfig) -> Phonetics:
         [[lexicon.number(phone) for phone in group] for group in lexicon.root_groups],
         [frozenset(lexicon.number(phone) for phone in question) for question in lexicon.questions],
         silence,
-        config.tree_threshold,
     )
 
 
@@ -223,15 +226,12 @@ def _reopened(folder: Path, speech: TrainingSpeech, phonetics: Phonetics) -> Sta
     return model.reopened(speech, phonetics, transition_ids, transforms)
 
 
-def _seen(items: Sequence[TranscribedItem]) -> list[list[Any]]:
-    """What the stamp depends on: what the corpus says of each utterance, and its file's size and time."""
-    seen = []
-    for item in items:
-        status = item.path.stat() if item.path.exists() else None
-        file = [status.st_size, status.st_mtime_ns] if status else []
-        seen.append([item.id, item.source, item.speaker, item.words, item.start_seconds, item.end_seconds, *file])
-    return seen
-
-
-def _words(lexicon: Lexicon) -> list[Any]:
-    return [sorted(lexicon.pronunciations.items()), list(lexicon.root_groups), list(lexicon.questions)]
+def _stamp(name: str, items: Sequence[TranscribedItem], lexicon: Lexicon, config: PhoneModelConfig) -> str:
+    """Of a stage: it depends on the options of the stages before it, not on those of the stages after."""
+    return stamp(
+        "phone model",
+        config.model_dump(mode="json", exclude=set(STAGES[STAGES.index(name) + 1 :])),
+        name=name,
+        items=[[*heard(item), item.speaker, item.words] for item in items],
+        lexicon=[sorted(lexicon.pronunciations.items()), list(lexicon.root_groups), list(lexicon.questions)],
+    )

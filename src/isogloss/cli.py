@@ -274,6 +274,8 @@ def recipe(
 
         if root is None:
             raise IsoglossError("recipe phones-cmn needs --root, the folder of audio-cmn with its clips.tsv")
+        if systems != "all" or fold or phones or not width is seed is jobs is None:
+            raise IsoglossError("recipe phones-cmn trains no language model: it takes --root, --out and --set alone")
         wrote(phones_cmn(root, out or Path("exp") / name, override(PhoneRecipeConfig(), set_)))
         return
     from isogloss.stages.recipe import run_recipe

@@ -19,14 +19,16 @@ Frames = Annotated[Path, typer.Argument(help="folder that `features` made")]
 Out = Annotated[Path, typer.Argument(help="folder to write")]
 
 
-def epilog(model: type[StageConfig]) -> str:
-    """The options of a stage with defaults and units, for the end of its --help."""
-    return "--set takes (default shown):\n\n" + _options(model(), "")
+def epilog(model: type[StageConfig], *only: str) -> str:
+    """The options of a stage (or only these) with defaults and units, for the end of its --help."""
+    return "--set takes (default shown):\n\n" + _options(model(), "", only)
 
 
-def _options(config: StageConfig, prefix: str) -> str:
+def _options(config: StageConfig, prefix: str, only: tuple[str, ...] = ()) -> str:
     lines = []
     for name, field in type(config).model_fields.items():
+        if only and name not in only:
+            continue
         value = getattr(config, name)
         if isinstance(value, StageConfig):
             lines.append(_options(value, f"{prefix}{name}."))

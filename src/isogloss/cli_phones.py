@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -70,7 +70,7 @@ def bootstrap(
     wrote(bootstrap(_items(corpus, root), model, out, config, untranscribed, split))
 
 
-@app.command(epilog=epilog(DecodeConfig))
+@app.command(epilog=epilog(DecodeConfig, "adapt"))
 def align(model: Model, corpus: Corpus, root: Root, out: Out, lexicon: Lexicon, set_: Set = []) -> None:
     """Transcribed speech → phone times (OUT/phones.ctm) and pdf-ids (OUT/pdf_ids)."""
     from isogloss.stages.phone_recognition import align_phones
@@ -88,14 +88,14 @@ def decode(
     out: Annotated[Path, typer.Option(help="folder to write")],
     set_: Set = [],
 ) -> None:
-    """Any audio of any language → phones with times (OUT/phones.ctm) and pdf-ids (OUT/pdf_ids)."""
-    from isogloss.stages.phone_recognition import decode_phones
+    """Any audio of any language → phones with times (OUT/phones.ctm) and pdf-ids (OUT/pdf_ids). MODEL may be pocketsphinx."""
+    from isogloss.stages.phone_decoding import decode_phones
 
     one = source[0] if len(source) == 1 else source
     wrote(decode_phones(one, model, out, override(DecodeConfig(), set_)))
 
 
-@app.command(epilog=epilog(DecodeConfig))
+@app.command(epilog=epilog(DecodeConfig, "beam", "max_active", "adapt"))
 def score(
     model: Model,
     corpus: Corpus,
@@ -109,7 +109,7 @@ def score(
     from isogloss.stages.ledger import write_json
     from isogloss.stages.phone_recognition import score_phones
 
-    items = _items(corpus, root)
+    items = _items(corpus, root, use="test")
     figures = score_phones(items, _lexicon(lexicon, items), model, out, override(DecodeConfig(), set_))
     if json_out is None:
         print(json.dumps(figures, indent=1, ensure_ascii=False))
@@ -139,11 +139,17 @@ def stats(
     labels: Annotated[
         list[Path], typer.Argument(help="label stores, folders of `phones decode` or `align`, npz, ark, CTM")
     ],
+    prepared: Annotated[
+        Path | None, typer.Option(help="a prepared corpus with folds: also how well the phones alone tell its languages")
+    ] = None,
 ) -> None:
     """Entropy, occupancy and run lengths of label sources, and how far they agree (V-measure), as JSON."""
-    from isogloss.stages.phone_diagnostics import compare_labels
+    from isogloss.stages.phone_diagnostics import compare_labels, language_accuracies
 
-    print(json.dumps(compare_labels(labels), indent=1, ensure_ascii=False))
+    figures = compare_labels(labels)
+    if prepared is not None:
+        figures["phone_sequences"] = language_accuracies([path for path in labels if _has_phones(path)], prepared)
+    print(json.dumps(figures, indent=1, ensure_ascii=False))
 
 
 @app.command()
@@ -161,12 +167,17 @@ def picture(
     wrote(draw_labels(audio, labels, out, utterance))
 
 
-def _items(corpus: str, root: Path) -> list[Any]:
+def _has_phones(path: Path) -> bool:
+    return path.suffix == ".ctm" or (path / "phones.ctm").exists()
+
+
+def _items(corpus: str, root: Path, use: Literal["train", "test"] = "train") -> list[Any]:
+    """`use`: what a Kaldi directory is for, which does not say so itself."""
     from isogloss.corpora import thchs30, transcribed
 
     readers = {
         "table": transcribed.table,
-        "kaldi": transcribed.kaldi_dir,
+        "kaldi": lambda folder: transcribed.kaldi_dir(folder, use),
         "audio-cmn": transcribed.audio_cmn,
         "thchs30": lambda folder: [*thchs30.items(folder, "train"), *thchs30.items(folder, "test")],
     }

@@ -203,7 +203,9 @@ class PhonesConfig(StageConfig):
 class DecodeConfig(StageConfig):
     """Search of the phone recogniser."""
 
-    acoustic_scale: float = Field(0.083333, gt=0, description="of the search; 1 / language-model weight")
+    acoustic_scale: float | None = Field(
+        None, gt=0, description="of the search, 1 / language-model weight; null: 1/12 for mixtures, 1 for a neural model"
+    )
     best_path_scale: float | None = Field(
         None, gt=0, description="scale at which the path is chosen among those kept; null: that of the search"
     )

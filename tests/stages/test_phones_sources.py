@@ -85,7 +85,7 @@ def inline(monkeypatch):
             yield run(task)
 
     monkeypatch.setattr(decoded_labels, "in_workers", in_workers)
-    decoded_labels._labeller.cache_clear()
+    decoded_labels.labeller_of.cache_clear()
     return done
 
 
@@ -199,12 +199,12 @@ def test_a_model_that_was_moved_is_the_same_and_another_is_not(made, model_folde
 def test_labels_of_another_length_name_the_utterance(made, model_folder, tmp_path, inline, monkeypatch):
     class Longer:
         def __init__(self):
-            self.problems = []
+            self.model, self.problems = PhoneModel.load(model_folder), []
 
-        def recording(self, utterances):
-            return [np.zeros(len(cepstra(samples)) + extra, np.int16) for samples in utterances]
+        def paths(self, utterances):
+            return [np.ones(len(cepstra(samples)) + extra, np.int32) for samples in utterances]
 
-    monkeypatch.setattr(decoded_labels, "_labeller", lambda *_: Longer())
+    monkeypatch.setattr(decoded_labels, "labeller_of", lambda *_: Longer())
     config = PhonesConfig(source="gmm", model=model_folder)
     extra = 2
     phones(*made, tmp_path / "two", config)
@@ -310,7 +310,7 @@ def test_bad_imports_are_refused(made, tmp_path):
 
 
 def test_runs_of_several_sources_share_what_they_have_in_common(made, corpus, tiny, model_folder, monkeypatch):
-    """One folder for all: single-task systems lie apart from what any source labelled, multi-task ones with their source."""
+    """One folder for all: what another than the recipe's usual source labelled lies apart, with its source's name."""
     out = made[0].parent
     folders = []
 
@@ -323,10 +323,19 @@ def test_runs_of_several_sources_share_what_they_have_in_common(made, corpus, ti
         config = tiny.model_copy(update={"phones": PhonesConfig(**options)})
         systems = [SINGLE_TASK["4s"], *([] if options["source"] == "none" else [TABLE_1["2"]])]
         with pytest.raises(KeyboardInterrupt):
-            recipe.run_recipe(manifest.items(corpus), out, systems, config, title="", corpus="", folds=["fold0"])
+            recipe.run_recipe(
+                manifest.items(corpus),
+                out,
+                systems,
+                config,
+                title="",
+                corpus="",
+                folds=["fold0"],
+                usual_source="espeak",
+            )
     assert folders == [
         ["seed1024/system4s/fold0", "seed1024-gmm/system2/fold0"],
-        ["seed1024/system4s/fold0", "seed1024-espeak/system2/fold0"],
+        ["seed1024/system4s/fold0", "seed1024/system2/fold0"],
         ["seed1024/system4s/fold0"],
     ]
     assert Store(out / "pdf_ids-gmm").num_rows == Store(out / "pdf_ids-espeak").num_rows

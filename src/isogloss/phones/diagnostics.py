@@ -1,7 +1,7 @@
 """What a label source made of a corpus: how many pdfs it uses, how evenly and how long each; do two sources agree.
 
 Labels that fall on a few broad pdfs with long runs tell a network little. The figures are those printed beside the
-Kaldi labels of `reference/kaldi_gmm/results.json`, so that any source can stand next to them. IGNORE_PDF frames have no
+Kaldi labels that were measured elsewhere, so that any source can stand next to them. IGNORE_PDF frames have no
 label: they are left out of every share and end a run.
 
 V-measure: Rosenberg and Hirschberg, "V-Measure: a conditional entropy-based external cluster evaluation measure",

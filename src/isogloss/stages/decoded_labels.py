@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from isogloss.config import FeaturesConfig, PhonesConfig
-from isogloss.phones.hmm.labeller import MODEL_FILES, SAMPLE_RATE, Labeller, LabelOptions, load_labeller
+from isogloss.phones.hmm.labeller import MODEL_FILES, SAMPLE_RATE, Labeller, LabelOptions, load_labeller, pdf_ids
 from isogloss.phones.hmm.model import PhoneModel
 from isogloss.phones.imports import fit_to_frames
 from isogloss.stages.clips import FileTask, clips_by_file, in_workers
@@ -139,14 +139,14 @@ def _copies(name: str, samples: np.ndarray, features: FeaturesConfig) -> Copies:
 
 
 @lru_cache(maxsize=1)
-def _labeller(model: Path, options: LabelOptions) -> Labeller:
-    """One per process."""
+def labeller_of(model: Path, options: LabelOptions) -> Labeller:
+    """One per worker process."""
     return load_labeller(model, options)
 
 
 def _label(task: RecordingTask) -> LabelledRecording:
     """In a worker process."""
-    labeller = _labeller(task.model, task.options)
+    labeller = labeller_of(task.model, task.options)
     start = time.process_time()
     speeds: dict[str, Copies] = {}
     for file in task.files:
@@ -155,8 +155,8 @@ def _label(task: RecordingTask) -> LabelledRecording:
                 speeds.setdefault(key.partition("#")[2], []).append((key, samples))
     labels: dict[str, np.ndarray] = {}
     for copies in speeds.values():
-        made = labeller.recording([samples for _, samples in copies])
-        labels |= {key: of for (key, _), of in zip(copies, made, strict=True)}
+        paths = labeller.paths([samples for _, samples in copies])
+        labels |= {key: pdf_ids(labeller.model, path) for (key, _), path in zip(copies, paths, strict=True)}
     seconds = sum(len(samples) for copies in speeds.values() for _, samples in copies) / SAMPLE_RATE
     problems = list(labeller.problems)
     labeller.problems.clear()

@@ -22,7 +22,7 @@ from isogloss.corpora.listing import listing
 from isogloss.corpora.transcribed import TranscribedItem
 from isogloss.phones.hmm.decode import Decoder
 from isogloss.phones.hmm.graph import build_graph
-from isogloss.phones.hmm.labeller import NEURAL_ACOUSTIC_SCALE
+from isogloss.phones.hmm.labeller import NEURAL, NEURAL_ACOUSTIC_SCALE
 from isogloss.phones.hmm.model import ARRAYS, GRAMMAR, MODEL, PhoneModel
 from isogloss.phones.neural import AlignedSpeech, NeuralOptions, NeuralPhones, num_frames, train
 from isogloss.phones.self_training import SelfTrainingOptions, self_train
@@ -49,6 +49,7 @@ def bootstrap(
     untranscribed: audio as `phones decode` takes it, or a folder that `prepare` made: then the clips that `split` trains on, so
     that no test clip is heard.
     """
+    _check(out, untranscribed, split)
     model = PhoneModel.load(stage)
     work = stamp(
         "phone bootstrap", config, stage,
@@ -77,6 +78,22 @@ def bootstrap(
         rounds = SelfTrainingOptions(config.self_training_rounds, config.min_confidence)
         neural = self_train(neural, aligned, long, decode, phone_of_pdf, silence_pdfs, rounds)
     return _finish(neural, stage, out, work)
+
+
+def _check(out: Path, untranscribed: Path | None, split: str | None) -> None:
+    """What would be wrong only after the training."""
+    if out.exists() and not (out / NEURAL).exists() and (not out.is_dir() or any(out.iterdir())):
+        raise IsoglossError(f"{out} holds something else; give a folder of its own, for it is replaced as a whole")
+    if split is not None and untranscribed is None:
+        raise IsoglossError(
+            f"split {split} of what? Give the folder that `prepare` made as the untranscribed audio too"
+        )
+    if split is None and untranscribed is not None and (untranscribed / "cuts.jsonl.gz").exists():
+        raise IsoglossError(
+            f"{untranscribed} is a prepared corpus; say which split's training clips may be heard, such as --split fold0"
+        )
+    if split is not None and untranscribed is not None:
+        read_split(untranscribed, split)
 
 
 def _finish(neural: NeuralPhones, stage: Path, out: Path, work: str) -> Path:
@@ -116,9 +133,13 @@ def _aligned(items: Sequence[TranscribedItem], stage: Path, model: PhoneModel) -
         length = None if item.end_seconds is None else item.end_seconds - item.start_seconds
         by_file[item.source].append(Clip(item.id, item.start_seconds, length))
     audio = dict(map_files(by_file, _samples, SAMPLE_RATE, "transcribed audio"))
-    return [
-        AlignedSpeech(audio[name], pdf_ids[span].astype(np.int64), found[name].speaker) for name, span in spans.items()
-    ]
+    aligned = []
+    for name, span in spans.items():
+        try:
+            aligned.append(AlignedSpeech(audio[name], pdf_ids[span].astype(np.int64), found[name].speaker))
+        except IsoglossError as error:
+            raise IsoglossError(f"utterance {name} of {error}") from None
+    return aligned
 
 
 def _untranscribed(source: Path, split: str | None) -> list[tuple[str, np.ndarray]]:

@@ -32,8 +32,8 @@ from isogloss.phones.hmm.stages import Phonetics, Stage
 from isogloss.phones.hmm.topology import left_to_right, silence_topology
 from isogloss.phones.hmm.train import EmOptions
 from isogloss.phones.lexicon import Lexicon
-from isogloss.stages.ledger import done, is_done, replacing, stamp
-from isogloss.stages.transcribed import cepstra_store, heard, pronounce, write_left_out
+from isogloss.stages.ledger import STAMP, done, is_done, replacing, stamp
+from isogloss.stages.transcribed import cepstra_store, first_pronunciation, heard, pronounce, write_left_out
 from isogloss.types import IsoglossError
 
 logger = logging.getLogger(__name__)

@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import numpy as np
@@ -61,8 +62,7 @@ def test_loglik_is_the_log_of_the_sum_over_gaussians(dim):
     gmm = random_gmm(rng, dim)
     frames = rng.normal(size=(BLOCK + 9, dim)).astype(np.float32)
     expected = [
-        [log_sum(gaussian_logliks(gmm, x)[begin:end]) for begin, end in zip(gmm.offsets, gmm.offsets[1:], strict=False)]
-        for x in frames
+        [log_sum(gaussian_logliks(gmm, x)[begin:end]) for begin, end in itertools.pairwise(gmm.offsets)] for x in frames
     ]
     assert gmm.loglik(frames).dtype == np.float32
     np.testing.assert_allclose(gmm.loglik(frames), expected, rtol=1e-5, atol=1e-4)
@@ -94,7 +94,7 @@ def test_frames_of_another_dimension_are_refused():
 
 def test_frames_are_grouped_by_pdf_in_order_of_time():
     order, starts = group_frames(np.array([2, -1, 0, 2, 0, -100]), 4)
-    assert [order[a:b].tolist() for a, b in zip(starts, starts[1:], strict=False)] == [[2, 4], [], [0, 3], []]
+    assert [order[a:b].tolist() for a, b in itertools.pairwise(starts)] == [[2, 4], [], [0, 3], []]
 
 
 @pytest.mark.parametrize("dim", [3, 13])
@@ -222,7 +222,9 @@ def test_splits_go_where_there_are_most_frames_for_a_gaussian():
     np.testing.assert_allclose(np.add.reduceat(weights, made.offsets[:-1]), 1, rtol=1e-5)
     for pdf in range(4):  # a split moves neither the mean of a mixture nor its variances
         old, new = (slice(of.offsets[pdf], of.offsets[pdf + 1]) for of in (gmm, made))
-        np.testing.assert_allclose(weights[new] @ made.means[new], np.exp(gmm.log_weights[old]) @ gmm.means[old], atol=1e-5)
+        np.testing.assert_allclose(
+            weights[new] @ made.means[new], np.exp(gmm.log_weights[old]) @ gmm.means[old], atol=1e-5
+        )
         assert {row.tobytes() for row in made.inv_vars[new]} == {row.tobytes() for row in gmm.inv_vars[old]}
 
 

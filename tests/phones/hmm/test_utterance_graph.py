@@ -1,19 +1,11 @@
 import numpy as np
 import pytest
 from exhaustive import LONG, SHORT, SILENCE
-from transcripts import MODELS, WORDS, all_paths
+from transcripts import MODELS, WORDS, all_paths, model_of
 
-from isogloss.phones.hmm.topology import TransitionModel, scaled_log_probs
-from isogloss.phones.hmm.tree_building import reachable_states
+from isogloss.phones.hmm.topology import scaled_log_probs
 from isogloss.phones.hmm.utterance_graph import build
 from isogloss.types import IsoglossError
-
-
-def model_of(name, seed=0):
-    """(tree, model with random transition probabilities)."""
-    tree, topologies = MODELS[name]
-    initial = TransitionModel.initial(topologies, reachable_states(tree, topologies))
-    return tree, initial.reestimated(np.random.default_rng(seed).uniform(5, 50, initial.num_transition_ids + 1))
 
 
 def paths_of(graph, model, num_frames):
@@ -51,15 +43,6 @@ def test_a_graph_has_the_paths_of_its_transcript_and_no_others(name, words, opti
         expected = sorted(all_paths(WORDS[words], tree, model, num_frames, optional_silence=optional_silence))
         assert [tids for tids, _ in mine] == [tids for tids, _ in expected]
         np.testing.assert_allclose([logp for _, logp in mine], [logp for _, logp in expected], atol=1e-5)
-
-
-@pytest.mark.parametrize("words", WORDS)
-@pytest.mark.parametrize("name", MODELS)
-def test_min_frames_are_those_of_the_shortest_path(name, words):
-    tree, model = model_of(name)
-    graph = build(WORDS[words], model, tree, SILENCE)
-    assert not all_paths(WORDS[words], tree, model, graph.min_frames - 1)
-    assert all_paths(WORDS[words], tree, model, graph.min_frames)
 
 
 def test_a_pause_alone_and_nothing_at_all():

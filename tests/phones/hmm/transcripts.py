@@ -3,9 +3,10 @@
 import itertools
 import math
 
-from exhaustive import LONG, MONOPHONE, SHORT, SILENCE, TREES
+import numpy as np
+from exhaustive import LONG, SHORT, SILENCE, TREES
 
-from isogloss.phones.hmm.topology import left_to_right, silence_topology
+from isogloss.phones.hmm.topology import TransitionModel, left_to_right, silence_topology
 from isogloss.phones.hmm.tree import ContextTree
 from isogloss.phones.hmm.tree_building import reachable_states
 
@@ -20,12 +21,21 @@ ERGODIC = {SILENCE: silence_topology(4), LONG: left_to_right(2), SHORT: left_to_
 ERGODIC_TREE = ContextTree(
     1,
     0,
-    {"key": 0, "table": {1: {"key": -1, "table": {0: 0, 1: 1, 2: 2, 3: 6}}, 2: {"key": -1, "table": {0: 3, 1: 4}}, 3: 5}},
+    {
+        "key": 0,
+        "table": {1: {"key": -1, "table": {0: 0, 1: 1, 2: 2, 3: 6}}, 2: {"key": -1, "table": {0: 3, 1: 4}}, 3: 5},
+    },
     7,
 )
 STRAIGHT = {SILENCE: silence_topology(3), LONG: left_to_right(2), SHORT: left_to_right(1)}
 MODELS = {"ergodic": (ERGODIC_TREE, ERGODIC)} | {name: (tree, STRAIGHT) for name, tree in TREES.items()}
-assert MONOPHONE in TREES.values()
+
+
+def model_of(name, seed=0):
+    """(tree, model with random transition probabilities)."""
+    tree, topologies = MODELS[name]
+    initial = TransitionModel.initial(topologies, reachable_states(tree, topologies))
+    return tree, initial.reestimated(np.random.default_rng(seed).uniform(5, 50, initial.num_transition_ids + 1))
 
 
 def phone_sequences(words, optional_silence):
@@ -38,10 +48,6 @@ def phone_sequences(words, optional_silence):
             for place, said in enumerate(choice):
                 phones += [*said, *([SILENCE] if pauses and pauses[place + 1] else [])]
             yield tuple(phones), chosen + len(pauses) * math.log(0.5)
-
-
-def states_of(tree, topologies):
-    return reachable_states(tree, topologies)
 
 
 def scaled(model, state, index, self_loop_scale):

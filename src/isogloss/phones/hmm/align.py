@@ -45,7 +45,7 @@ class PackedGraphs:
 
     @classmethod
     def of(cls, graphs: Sequence[UtteranceGraph]) -> PackedGraphs:
-        names = [field.name for field in fields(UtteranceGraph) if field.name != "min_frames"]
+        names = [field.name for field in fields(UtteranceGraph)]
         arrays = {name: np.concatenate([getattr(graph, name) for graph in graphs]) for name in names}
         states = np.cumsum([0, *(len(graph.pdfs) for graph in graphs)])
         arcs = np.cumsum([0, *(len(graph.arc_from) for graph in graphs)])

@@ -44,26 +44,32 @@ class LabelOptions:
 class Labeller(Protocol):
     """Labels one speaker's utterances at a time."""
 
+    model: PhoneModel
     problems: list[str]  # what went wrong without stopping anything, since somebody last emptied it
 
-    def recording(self, utterances: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """[S] samples at 16 kHz of one speaker each → [T] int16 pdf-ids each, IGNORE_PDF where too short to decode."""
+    def paths(self, utterances: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """[S] samples at 16 kHz of one speaker each → [T] transition-ids each, 0 where too short to decode."""
+
+
+def pdf_ids(model: PhoneModel, path: np.ndarray) -> np.ndarray:
+    """[T] transition-ids → int16 pdf-ids, IGNORE_PDF for 0."""
+    return np.where(path > 0, model.transition_model.pdf_of[path], IGNORE_PDF).astype(np.int16)
 
 
 class GmmLabeller:
     """Cepstra normalised over the recording, decoded with the mixtures."""
 
     def __init__(self, recogniser: Recogniser, adapt: bool) -> None:
-        self.problems = recogniser.problems
+        self.model, self.problems = recogniser.model, recogniser.problems
         self._recogniser, self._adapt = recogniser, adapt
 
-    def recording(self, utterances: Sequence[np.ndarray]) -> list[np.ndarray]:
-        model = self._recogniser.model
+    def paths(self, utterances: Sequence[np.ndarray]) -> list[np.ndarray]:
+        model = self.model
         frames = [cepstra(samples, SAMPLE_RATE, model.with_pitch) for samples in utterances]
         long = [i for i, of in enumerate(frames) if len(of) >= self._recogniser.decoder.min_frames]
         normalised = normalised_by_speaker([frames[i] for i in long], [""] * len(long), model.normalise_variance)
         decoded = dict(zip(long, self._recogniser.speaker(normalised, self._adapt), strict=True)) if long else {}
-        return [_pdf_ids(model, decoded.get(i), len(of)) for i, of in enumerate(frames)]
+        return [_path(decoded.get(i), len(of)) for i, of in enumerate(frames)]
 
 
 class NeuralLabeller:
@@ -71,18 +77,18 @@ class NeuralLabeller:
 
     def __init__(self, model: PhoneModel, decoder: Decoder, neural: NeuralPhones) -> None:
         self.problems: list[str] = []
-        self._model, self._decoder, self._neural = model, decoder, neural
+        self.model, self._decoder, self._neural = model, decoder, neural
 
-    def recording(self, utterances: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def paths(self, utterances: Sequence[np.ndarray]) -> list[np.ndarray]:
         from isogloss.phones.neural import log_mel
 
-        labels = []
+        paths = []
         for samples in utterances:
             frames = log_mel(samples)
             long = len(frames) >= self._decoder.min_frames
             decoded = self._decoder.decode(self._neural.loglik(frames)) if long else None
-            labels.append(_pdf_ids(self._model, decoded, len(frames)))
-        return labels
+            paths.append(_path(decoded, len(frames)))
+        return paths
 
 
 def load_labeller(folder: Path, options: LabelOptions) -> Labeller:
@@ -115,7 +121,5 @@ def load_labeller(folder: Path, options: LabelOptions) -> Labeller:
     return NeuralLabeller(model, decoder, classifier)
 
 
-def _pdf_ids(model: PhoneModel, decoded: Decoded | None, num_frames: int) -> np.ndarray:
-    if decoded is None:
-        return np.full(num_frames, IGNORE_PDF, dtype=np.int16)
-    return model.transition_model.pdf_of[decoded.transition_ids].astype(np.int16)
+def _path(decoded: Decoded | None, num_frames: int) -> np.ndarray:
+    return np.zeros(num_frames, dtype=np.int32) if decoded is None else decoded.transition_ids

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -156,20 +157,30 @@ class PhoneModel:
 
     @classmethod
     def load(cls, folder: Path) -> PhoneModel:
-        """Raises IsoglossError for a folder that holds none."""
+        """Raises IsoglossError for a folder that holds none, or not all of one."""
         path = Path(folder) / MODEL
         if not path.exists():
             raise IsoglossError(
                 f"{folder} holds no phone model (no {MODEL}); expected the folder of one stage, such as OUT/tri4b, that "
                 "`isogloss phones train` made"
             )
-        values = json.loads(path.read_text(encoding="utf-8"))
-        if values.get("format") != FORMAT:
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            if values.get("format") != FORMAT:
+                raise IsoglossError(
+                    f"{path} has format {values.get('format')}; this version reads {FORMAT}: train it again"
+                )
+            with np.load(Path(folder) / ARRAYS, allow_pickle=False) as stored:
+                return cls._of(values, dict(stored), PhoneLM.load(Path(folder) / GRAMMAR, values["phones"]))
+        except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
             raise IsoglossError(
-                f"{path} has format {values.get('format')}; this version reads {FORMAT}: train it again"
-            )
-        with np.load(Path(folder) / ARRAYS, allow_pickle=False) as stored:
-            arrays = dict(stored)
+                f"{folder} is no whole phone model ({type(error).__name__}: {error}); was it copied in part? "
+                "Copy it again, or train it again"
+            ) from error
+
+    @classmethod
+    def _of(cls, values: dict[str, Any], arrays: dict[str, np.ndarray], lm: PhoneLM) -> PhoneModel:
+        """From the contents of model.json, arrays.npz and phones.arpa."""
         topologies = {
             phone: tuple(
                 HmmState(pdf_class, tuple((int(to), float(p)) for to, p in transitions))
@@ -189,7 +200,7 @@ class PhoneModel:
             if f"independent.{_GMM_ARRAYS[0]}" in arrays
             else None,
             matrix=arrays.get("matrix"),
-            lm=PhoneLM.load(Path(folder) / GRAMMAR, values["phones"]),
+            lm=lm,
             with_pitch=values["with_pitch"],
             normalise_variance=values["normalise_variance"],
             about=values["about"],

@@ -40,7 +40,7 @@ from isogloss.phones.hmm.tree_building import (
 )
 
 SPLICE_FRAMES = 3  # on either side
-LDA_DIM = 40
+LDA_DIM = 40  # or one less than classes, of a corpus of few phones
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,19 +94,25 @@ def train_lda_mllt(previous: Stage, phonetics: Phonetics, options: EmOptions, le
     spliced = speech.map_utterances(speech.frames, lambda x: splice(x, SPLICE_FRAMES, SPLICE_FRAMES))
     stats = LdaStats(previous.em.gmm.num_pdfs, spliced.shape[1])
     stats.accumulate(spliced, previous.em.spoken_pdf_ids)
-    matrix = stats.estimate(LDA_DIM)
-    em = _grown(previous.em, _project(spliced, matrix), phonetics, leaves)
+    dim = min(LDA_DIM, int((stats.counts > 0).sum()) - 1)
+    matrix = stats.estimate(dim)
+
+    def projected() -> np.ndarray:
+        """One utterance at a time, as whoever opens the model: another shape of the product rounds otherwise."""
+        return speech.map_utterances(spliced, lambda x: _project(x, matrix))
+
+    em = _grown(previous.em, projected(), phonetics, leaves)
 
     def rotate(iteration: int) -> None:
         nonlocal matrix
         sums = precision_sums(em.gmm, em.frames, em.spoken_pdf_ids)
-        of = MlltStats(LDA_DIM)
+        of = MlltStats(dim)
         of.accumulate(em.frames, sums.precision)
         of.add_gaussians(sums.gaussian_counts, sums.gaussian_first, em.gmm.means, em.gmm.inv_vars)
         rotation, _ = of.update()
         matrix = rotation @ matrix
         em.gmm = em.gmm.transformed_means(rotation.astype(np.float32))
-        em.frames = _project(spliced, matrix)
+        em.frames = projected()
 
     em.run(options, rotate)
     em.realign(options.boost_silence)
@@ -189,10 +195,9 @@ def _reestimated(em: Em, base: np.ndarray, transforms: dict[str, np.ndarray]) ->
 
 
 def _adapted(speech: TrainingSpeech, base: np.ndarray, transforms: dict[str, np.ndarray]) -> np.ndarray:
-    frames = base.copy()
-    for index, speaker in enumerate(sorted(set(speech.speakers))):
-        mine = speech.speaker_of_frame == index
-        frames[mine] = fmllr.apply(base[mine], transforms[speaker])
+    frames = np.empty_like(base)
+    for speaker, a, b in zip(speech.speakers, speech.frame_start[:-1], speech.frame_start[1:], strict=True):
+        frames[a:b] = fmllr.apply(base[a:b], transforms[speaker])
     return frames
 
 

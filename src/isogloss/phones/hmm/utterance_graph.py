@@ -38,7 +38,6 @@ class UtteranceGraph:
     arc_from: np.ndarray
     arc_link: np.ndarray
     arc_tid: np.ndarray
-    min_frames: int  # of the shortest path
 
 
 def build(
@@ -95,7 +94,6 @@ def build(
         arc_from=sources.astype(np.int32),
         arc_link=costs.astype(np.float32),
         arc_tid=tids.astype(np.int32),
-        min_frames=sum(min(sum(len(model.topologies[phone]) for phone in pron) for pron in word) for word in words),
     )
 
 

@@ -33,6 +33,7 @@ def main() -> None:
             "117",
         ],
         "Frame store": ["store.py"],
+        "Phone recogniser": ["phones.py"],
     }
     parts = [
         "# Benchmarks",

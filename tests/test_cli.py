@@ -196,9 +196,9 @@ def test_an_interrupt_anywhere_and_the_same_command_again(corpus, tiny_options, 
 
 
 def test_every_command_shows_its_options(capsys):
-    for command in ("prepare", "features", "phones", "train", "extract", "backend"):
+    for command in ("prepare", "features", "phones label", "phones train", "train", "extract", "backend"):
         with pytest.raises(SystemExit) as ended:
-            main([command, "--help"])
+            main([*command.split(), "--help"])
         assert ended.value.code == 0
         shown = capsys.readouterr().out
         assert "--set takes (default shown):" in shown and "=" in shown

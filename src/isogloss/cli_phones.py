@@ -140,7 +140,8 @@ def stats(
         list[Path], typer.Argument(help="label stores, folders of `phones decode` or `align`, npz, ark, CTM")
     ],
     prepared: Annotated[
-        Path | None, typer.Option(help="a prepared corpus with folds: also how well the phones alone tell its languages")
+        Path | None,
+        typer.Option(help="a prepared corpus with folds: also how well the phones alone tell its languages"),
     ] = None,
 ) -> None:
     """Entropy, occupancy and run lengths of label sources, and how far they agree (V-measure), as JSON."""

@@ -14,6 +14,7 @@ import shutil
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +31,7 @@ from isogloss.stages.clips import Clip, Unreadable, map_clips, map_files
 from isogloss.stages.ledger import done, is_done, made_from, stamp
 from isogloss.stages.phone_model import ALIGNMENT
 from isogloss.stages.prepare import read_cuts, read_split
+from isogloss.stages.transcribed import heard
 from isogloss.types import IsoglossError
 
 logger = logging.getLogger(__name__)
@@ -54,7 +56,7 @@ def bootstrap(
     work = stamp(
         "phone bootstrap", config, stage,
         untranscribed=str(untranscribed and untranscribed.resolve()), split=split,
-        prepared=made_from(untranscribed) if untranscribed and split else None,
+        prepared=_made_of(untranscribed, split) if untranscribed else None,
     )  # fmt: skip
     if is_done(out, work):
         return out
@@ -67,14 +69,14 @@ def bootstrap(
     logger.info("%d aligned utterances → neural model of %d pdfs", len(aligned), model.num_pdfs)
     neural = train(aligned, model.num_pdfs, silence_pdfs, options)
     if untranscribed is not None and config.self_training_rounds:
-        heard = _untranscribed(untranscribed, split)
+        other = _untranscribed(untranscribed, split)
         graph = build_graph(model.transition_model, model.tree, model.lm, silence_phone=model.silence)
         decoder = Decoder(graph, model.transition_model, acoustic_scale=NEURAL_ACOUSTIC_SCALE)
 
         def decode(loglik: np.ndarray) -> np.ndarray:
             return model.transition_model.pdf_of[decoder.decode(loglik).transition_ids]
 
-        long = [of for of in heard if num_frames(len(of[1])) >= decoder.min_frames]
+        long = [of for of in other if num_frames(len(of[1])) >= decoder.min_frames]
         rounds = SelfTrainingOptions(config.self_training_rounds, config.min_confidence)
         neural = self_train(neural, aligned, long, decode, phone_of_pdf, silence_pdfs, rounds)
     return _finish(neural, stage, out, work)
@@ -94,6 +96,11 @@ def _check(out: Path, untranscribed: Path | None, split: str | None) -> None:
         )
     if split is not None and untranscribed is not None:
         read_split(untranscribed, split)
+
+
+def _made_of(untranscribed: Path, split: str | None) -> str | list[Any]:
+    """Of what other audio, for the stamp."""
+    return made_from(untranscribed) if split else [heard(of) for of in listing(untranscribed)[0]]
 
 
 def _finish(neural: NeuralPhones, stage: Path, out: Path, work: str) -> Path:
@@ -154,14 +161,14 @@ def _untranscribed(source: Path, split: str | None) -> list[tuple[str, np.ndarra
     for of in utterances:
         length = None if of.end_seconds is None else of.end_seconds - of.start_seconds
         by_file[of.source].append(Clip(of.id, of.start_seconds, length))
-    heard = []
+    found = []
     for result in map_files(by_file, _samples, SAMPLE_RATE, "untranscribed audio", keep_going=True):
         if isinstance(result, Unreadable):
             logger.warning("left out: %s", result.reason)
         else:
-            heard.append(result)
+            found.append(result)
     speaker = {of.id: of.recording for of in utterances}
-    return [(speaker[name], samples) for name, samples in sorted(heard, key=lambda pair: pair[0])]
+    return [(speaker[name], samples) for name, samples in sorted(found, key=lambda pair: pair[0])]
 
 
 def _samples(name: str, samples: np.ndarray) -> tuple[str, np.ndarray]:

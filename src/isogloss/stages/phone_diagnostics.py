@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from isogloss.corpora.item import utterance_id
 from isogloss.frontend.audio import read_audio
 from isogloss.frontend.store import Store
 from isogloss.phones.ctm import read_ctm
@@ -98,13 +99,18 @@ def open_labels(path: Path) -> FrameLabels:
 
 
 def draw_labels(audio: Path, labels: list[Path], out: Path, utterance: str | None = None) -> Path:
-    """Write the picture; `labels` are CTM files, or folders that hold a phones.ctm."""
-    name = utterance or audio.stem
+    """Write the picture; `labels` are CTM files, or folders that hold a phones.ctm.
+
+    utterance: its name in them; None: the file's, with as many of its folders as the labels' names have.
+    """
+    place = audio.resolve()
+    whole, name = utterance or utterance_id(place, Path(place.anchor)), utterance or utterance_id(audio, audio.parent)
     strips = {}
     for path in labels:
         ctm = path / "phones.ctm" if path.is_dir() else path
         of_all = read_ctm(ctm, silences=())
-        matching = [key for key in of_all if key == name or key.rsplit("/", 1)[-1] == name]
+        found = max((key for key in of_all if f"/{whole}".endswith(f"/{key}")), key=len, default=None)
+        matching = [found] if found else [key for key in of_all if f"/{key}".endswith(f"/{name}")]
         if len(matching) != 1:
             raise IsoglossError(
                 f"{ctm} has {len(matching)} utterances called {name}, and {len(of_all)} in all such as "
@@ -112,5 +118,6 @@ def draw_labels(audio: Path, labels: list[Path], out: Path, utterance: str | Non
             )
         strip = path.stem if path.is_file() else path.resolve().name
         strips[str(path) if strip in strips else strip] = of_all[matching[0]]
+    out.parent.mkdir(parents=True, exist_ok=True)
     labels_picture(read_audio(audio, SAMPLE_RATE), SAMPLE_RATE, strips, out, name)
     return out

@@ -96,11 +96,16 @@ def train_phones(
             speech = speech.without(aside)
             previous = _mono(previous, speech, phonetics, config.mono, config)
         figures[name] = _figures(previous, time.perf_counter() - start)
-        logger.info("%s: %s", name, ", ".join(f"{key} {value}" for key, value in figures[name].items()))
+        logger.info(
+            "%s: %d pdfs, %d Gaussians, log-likelihood %.2f per frame, %.1f s",
+            *(name, *(figures[name][key] for key in ("num_pdfs", "num_gaussians", "loglik_per_frame", "seconds"))),
+        )
         _save(previous, out / name, lexicon, lm, config, figures[name])
         done(out / name, stamps[name], figures=figures[name], **({"set_aside": aside} if name == "mono" else {}))
     left_out = used.left_out | aside
     write_left_out(out / "left_out.tsv", left_out)
+    if left_out:
+        logger.warning("%d of %d utterances not trained on; %s", len(left_out), len(training), out / "left_out.tsv")
     return done(out, stamps[last], utterances=len(speech.utterances), left_out=len(left_out), stages=figures)
 
 

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 
 from isogloss.config import fingerprint
+from isogloss.corpora.kaldi_dir import Utterance
+from isogloss.corpora.pipe import is_pipe
 from isogloss.corpora.transcribed import TranscribedItem
 from isogloss.frontend.store import Store, StoreWriter
 from isogloss.phones.hmm.speech import NUM_CEPS, TrainingSpeech, cepstra, normalised_by_speaker
@@ -127,9 +129,9 @@ def cepstra_store(items: Sequence[TranscribedItem], out: Path, with_pitch: bool)
     return Cepstra(Store(out), unreadable)
 
 
-def heard(item: TranscribedItem) -> list[Any]:
+def heard(item: TranscribedItem | Utterance) -> list[Any]:
     """What an item's frames depend on: which part of which file, and the file's size and time."""
-    status = item.path.stat() if item.command is None and item.path.exists() else None
+    status = None if is_pipe(item.source) or not Path(item.source).exists() else Path(item.source).stat()
     file = [status.st_size, status.st_mtime_ns] if status else []
     return [item.id, item.source, item.start_seconds, item.end_seconds, *file]
 

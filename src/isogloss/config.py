@@ -81,13 +81,23 @@ class FeaturesConfig(StageConfig):
 class GmmStageConfig(StageConfig):
     """One stage of the phone recogniser."""
 
-    leaves: int | None = Field(None, ge=1, description="pdfs of the decision tree at most; mono has no tree")
     gaussians: int = Field(ge=1, description="Gaussians in all, as far as the frames last (20 each)")
-    tree_threshold: float = Field(300.0, gt=0, description="log-likelihood that a split of the tree must gain")
     iterations: int = Field(35, ge=2)
     grow_until: int = Field(25, ge=1, description="iteration up to which Gaussians are added")
     realign: tuple[int, ...] = Field((10, 20, 30), description="iterations that begin with a new alignment")
-    transforms: tuple[int, ...] = Field((), description="iterations that re-estimate MLLT (tri2b) or fMLLR (tri3b)")
+
+
+class TreeStageConfig(GmmStageConfig):
+    """One that grows a decision tree first."""
+
+    leaves: int = Field(ge=1, description="pdfs of the decision tree at most")
+    tree_threshold: float = Field(300.0, gt=0, description="log-likelihood that a split of the tree must gain")
+
+
+class TransformStageConfig(TreeStageConfig):
+    """One that also estimates a transform of its features: MLLT (tri2b) or fMLLR (tri3b)."""
+
+    transforms: tuple[int, ...] = Field((2, 4, 6, 12), description="iterations that re-estimate it")
 
 
 class PhoneModelConfig(StageConfig):
@@ -116,10 +126,10 @@ class PhoneModelConfig(StageConfig):
         grow_until=30,
         realign=(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 18, 20, 23, 26, 29, 32, 35, 38),
     )
-    tri1: GmmStageConfig = GmmStageConfig(leaves=2000, gaussians=10000)
-    tri2b: GmmStageConfig = GmmStageConfig(leaves=2500, gaussians=15000, tree_threshold=600.0, transforms=(2, 4, 6, 12))
-    tri3b: GmmStageConfig = GmmStageConfig(leaves=2500, gaussians=15000, tree_threshold=600.0, transforms=(2, 4, 6, 12))
-    tri4b: GmmStageConfig = GmmStageConfig(
+    tri1: TreeStageConfig = TreeStageConfig(leaves=2000, gaussians=10000)
+    tri2b: TransformStageConfig = TransformStageConfig(leaves=2500, gaussians=15000, tree_threshold=600.0)
+    tri3b: TransformStageConfig = TransformStageConfig(leaves=2500, gaussians=15000, tree_threshold=600.0)
+    tri4b: TreeStageConfig = TreeStageConfig(
         leaves=4200, gaussians=40000, tree_threshold=600.0, iterations=20, grow_until=10, realign=(10, 15)
     )
 
@@ -204,7 +214,9 @@ class DecodeConfig(StageConfig):
     """Search of the phone recogniser."""
 
     acoustic_scale: float | None = Field(
-        None, gt=0, description="of the search, 1 / language-model weight; null: 1/12 for mixtures, 1 for a neural model"
+        None,
+        gt=0,
+        description="of the search, 1 / language-model weight; null: 1/12 for mixtures, 1 for a neural model",
     )
     best_path_scale: float | None = Field(
         None, gt=0, description="scale at which the path is chosen among those kept; null: that of the search"

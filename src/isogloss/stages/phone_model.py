@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from isogloss.config import GmmStageConfig, PhoneModelConfig
+from isogloss.config import GmmStageConfig, PhoneModelConfig, TransformStageConfig, TreeStageConfig
 from isogloss.corpora.transcribed import TranscribedItem
 from isogloss.phones.durations import implausible
 from isogloss.phones.hmm import stages
@@ -88,7 +88,9 @@ def train_phones(
             previous = _reopened(out / before, speech, phonetics)
         start = time.perf_counter()
         stage = getattr(config, name)
-        asking = replace(phonetics, tree_threshold=stage.tree_threshold)
+        asking = (
+            replace(phonetics, tree_threshold=stage.tree_threshold) if isinstance(stage, TreeStageConfig) else phonetics
+        )
         previous = _TRAINERS[name](previous, speech, asking, stage, config)  # type: ignore[arg-type]
         if name == "mono" and (aside := _implausible(previous, lexicon, config.max_duration_ratio)):
             for utterance, reason in aside.items():
@@ -129,25 +131,29 @@ def _mono(_: Stage, speech: TrainingSpeech, of: Phonetics, stage: GmmStageConfig
     return stages.train_mono(speech, of, _options(stage, config.variance_smoothing, config.boost_silence))
 
 
-def _tri1(before: Stage, _: TrainingSpeech, of: Phonetics, stage: GmmStageConfig, config: PhoneModelConfig) -> Stage:
+def _tri1(before: Stage, _: TrainingSpeech, of: Phonetics, stage: TreeStageConfig, config: PhoneModelConfig) -> Stage:
     return stages.train_deltas(
-        before, of, _options(stage, config.variance_smoothing, config.boost_silence), _leaves(stage)
+        before, of, _options(stage, config.variance_smoothing, config.boost_silence), stage.leaves
     )
 
 
-def _tri2b(before: Stage, _: TrainingSpeech, of: Phonetics, stage: GmmStageConfig, config: PhoneModelConfig) -> Stage:
-    return stages.train_lda_mllt(before, of, _options(stage, config.variance_smoothing), _leaves(stage))
+def _tri2b(
+    before: Stage, _: TrainingSpeech, of: Phonetics, stage: TransformStageConfig, config: PhoneModelConfig
+) -> Stage:
+    return stages.train_lda_mllt(before, of, _options(stage, config.variance_smoothing), stage.leaves)
 
 
-def _tri3b(before: Stage, _: TrainingSpeech, of: Phonetics, stage: GmmStageConfig, config: PhoneModelConfig) -> Stage:
-    return stages.train_sat(before, of, _options(stage, config.variance_smoothing), _leaves(stage))
+def _tri3b(
+    before: Stage, _: TrainingSpeech, of: Phonetics, stage: TransformStageConfig, config: PhoneModelConfig
+) -> Stage:
+    return stages.train_sat(before, of, _options(stage, config.variance_smoothing), stage.leaves)
 
 
-def _tri4b(before: Stage, _: TrainingSpeech, of: Phonetics, stage: GmmStageConfig, config: PhoneModelConfig) -> Stage:
-    return stages.train_quick(before, of, _options(stage, config.variance_smoothing), _leaves(stage))
+def _tri4b(before: Stage, _: TrainingSpeech, of: Phonetics, stage: TreeStageConfig, config: PhoneModelConfig) -> Stage:
+    return stages.train_quick(before, of, _options(stage, config.variance_smoothing), stage.leaves)
 
 
-_Trainer = Callable[[Stage, TrainingSpeech, Phonetics, GmmStageConfig, PhoneModelConfig], Stage]
+_Trainer = Callable[[Stage, TrainingSpeech, Phonetics, Any, PhoneModelConfig], Stage]
 _TRAINERS: dict[str, _Trainer] = {"mono": _mono, "tri1": _tri1, "tri2b": _tri2b, "tri3b": _tri3b, "tri4b": _tri4b}
 
 
@@ -157,16 +163,10 @@ def _options(stage: GmmStageConfig, smoothing: float, boost_silence: float = 1.0
         stage.iterations,
         stage.grow_until,
         stage.realign,
-        stage.transforms,
+        stage.transforms if isinstance(stage, TransformStageConfig) else (),
         boost_silence=boost_silence,
         smoothing=smoothing,
     )
-
-
-def _leaves(stage: GmmStageConfig) -> int:
-    if stage.leaves is None:
-        raise IsoglossError("a stage of triphones needs `leaves`, the pdfs of its tree at most")
-    return stage.leaves
 
 
 def phonetics_of(lexicon: Lexicon, config: PhoneModelConfig) -> Phonetics:

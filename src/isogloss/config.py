@@ -135,17 +135,12 @@ class PhoneModelConfig(StageConfig):
 
     @classmethod
     def small(cls) -> PhoneModelConfig:
-        """For minutes rather than hours of speech: trees and mixtures that such data can fill."""
+        """For minutes rather than hours of speech: as many Gaussians as such data can fill; trees stay small by themselves."""
         full = cls()
-        sizes = {"tri1": (300, 1500), "tri2b": (400, 2000), "tri3b": (400, 2000), "tri4b": (500, 3000)}
-        smaller = {
-            name: getattr(full, name).model_copy(
-                update={"leaves": leaves, "gaussians": gaussians, "tree_threshold": 100.0}
-            )
-            for name, (leaves, gaussians) in sizes.items()
-        }
-        mono = full.mono.model_copy(update={"gaussians": 400})
-        return full.model_copy(update={**smaller, "mono": mono})
+        sizes = {"mono": 400, "tri1": 1500, "tri2b": 2000, "tri3b": 2000, "tri4b": 3000}
+        return full.model_copy(
+            update={name: getattr(full, name).model_copy(update={"gaussians": size}) for name, size in sizes.items()}
+        )
 
 
 class BootstrapConfig(StageConfig):

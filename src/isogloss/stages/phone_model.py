@@ -39,6 +39,7 @@ from isogloss.types import IsoglossError
 logger = logging.getLogger(__name__)
 STAGES = ("mono", "tri1", "tri2b", "tri3b", "tri4b")
 ALIGNMENT = "alignment.npz"
+MAX_SHARE_SET_ASIDE = 0.05  # of the utterances, for their transcripts; more is the fault of a poor alignment
 
 
 def train_phones(
@@ -121,9 +122,17 @@ def _implausible(stage: Stage, lexicon: Lexicon, ratio: float | None) -> dict[st
         for name, first, stop in zip(em.speech.utterances, starts[:-1], starts[1:], strict=True)
         if stop > first and em.transition_ids[first]
     }
+    found = implausible(segments, {em.silence_phone}, ratio)
+    if len(found) > max(1, MAX_SHARE_SET_ASIDE * len(segments)):
+        logger.warning(
+            "%d of %d utterances have a phone of more than %g times its usual length: so many speak against the alignment, not the "
+            "transcripts, and none is set aside",
+            *(len(found), len(segments), ratio),
+        )
+        return {}
     return {
         name: f"phone {lexicon.phones[int(str(phone)) - 1]} lasts {frames / 100:.2f} s; is more said than the transcript has?"
-        for name, (phone, frames) in implausible(segments, {em.silence_phone}, ratio).items()
+        for name, (phone, frames) in found.items()
     }
 
 

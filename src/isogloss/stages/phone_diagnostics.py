@@ -13,7 +13,7 @@ from isogloss.frontend.audio import read_audio
 from isogloss.frontend.store import Store
 from isogloss.phones.ctm import read_ctm
 from isogloss.phones.diagnostics import agreement, label_statistics, v_measure
-from isogloss.phones.imports import FrameLabels, imported
+from isogloss.phones.imports import FrameLabels, imported, last_part
 from isogloss.phones.pdf_names import phones_of_pdfs
 from isogloss.phones.phonotactics import language_accuracy
 from isogloss.phones.silence import SILENCES
@@ -33,11 +33,11 @@ def compare_labels(paths: list[Path]) -> dict[str, Any]:
     }
     pairs = []
     for (name_a, a), (name_b, b) in combinations(sources.items(), 2):
-        common = [u for u in a.labels if u in b.labels and len(a.labels[u]) == len(b.labels[u])]
+        common = _common(a, b)
         if not common:
             pairs.append({"a": name_a, "b": name_b, "utterances": 0})
             continue
-        one, other = (np.concatenate([of.labels[u] for u in common]) for of in (a, b))
+        one, other = (np.concatenate(column) for column in zip(*common, strict=True))
         measured = v_measure(one, other)
         pairs.append(
             {
@@ -51,6 +51,13 @@ def compare_labels(paths: list[Path]) -> dict[str, Any]:
             }
         )
     return {"sources": result, "pairs": pairs}
+
+
+def _common(a: FrameLabels, b: FrameLabels) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Labels of the utterances that both have at equal length; names are compared whole, or else by their file name."""
+    named = b.labels if set(a.labels) & set(b.labels) else {last_part(name): of for name, of in b.labels.items()}
+    pairs = ((of, named.get(name, named.get(last_part(name)))) for name, of in a.labels.items())
+    return [(one, other) for one, other in pairs if other is not None and len(one) == len(other)]
 
 
 def language_accuracies(decoded: list[Path], prepared: Path) -> dict[str, Any]:

@@ -191,7 +191,7 @@ def test_an_interrupt_anywhere_and_the_same_command_again(corpus, tiny_options, 
     if process.returncode:
         assert process.returncode == 130 and "run the same command again" in errors and "Traceback" not in errors
     subprocess.run(list(map(str, command)), check=True, timeout=300)
-    assert (tmp_path / "out" / "seed1024" / "model.isogloss").exists()
+    assert (tmp_path / "out" / "seed1024-teacher" / "model.isogloss").exists()  # not the usual source
     assert not list((tmp_path / "out").rglob("*.part*"))
 
 

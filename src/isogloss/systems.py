@@ -77,6 +77,9 @@ SINGLE_TASK: dict[str, System] = {
 }
 """The rows of a constant margin without the phoneme task, 3s to 7ps; not in the paper."""
 
+SYSTEMS: dict[str, System] = TABLE_1 | SINGLE_TASK
+"""All that a number names."""
+
 
 def without_phones(system: System) -> str:
     """The system that differs by the phoneme task alone: Softmax is system 1, and a constant margin row's is its own with an s.
@@ -90,15 +93,14 @@ def parse_systems(text: str) -> list[System]:
     """`"1,2,5"` → these systems in that order; `"all"` → the ten of Table 1. An unknown name is an error naming the nearest."""
     if text.strip() == "all":
         return list(TABLE_1.values())
-    known = TABLE_1 | SINGLE_TASK
     systems = []
     for name in (part.strip() for part in text.split(",")):
-        if name not in known:
-            near = difflib.get_close_matches(name, list(known), n=1)
+        if name not in SYSTEMS:
+            near = difflib.get_close_matches(name, list(SYSTEMS), n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise IsoglossError(
                 f"unknown system {name!r}: Table 1 has {', '.join(TABLE_1)} or all; without the phoneme task "
                 f"{', '.join(SINGLE_TASK)}{hint}"
             )
-        systems.append(known[name])
+        systems.append(SYSTEMS[name])
     return systems

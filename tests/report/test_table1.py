@@ -11,7 +11,7 @@ import pytest
 
 from isogloss.report import load_run
 from isogloss.report.table1 import METRICS, build_table, rivals, table1_markdown
-from isogloss.systems import TABLE_1
+from isogloss.systems import SYSTEMS
 from isogloss.types import IsoglossError
 
 FakeRun = Callable[..., Path]
@@ -95,13 +95,18 @@ def test_constant_margins_have_no_beta_and_p(fake_run: FakeRun) -> None:
     assert rows["8"][1:6] == ["MT x-vector", "APM (AAM)", "0.2", "10", "0.00206"]
 
 
+def test_a_row_without_the_phoneme_task_says_its_network_and_loss(fake_run: FakeRun) -> None:
+    rows = _cells(table1_markdown(load_run(fake_run(systems=["4", "4s"])), "cavg_min", "head"))
+    assert [row[:4] for row in rows[2:]] == [["4", "MT x-vector", "AM", "0.22"], ["4s", "x-vector", "AM", "0.22"]]
+
+
 def test_the_papers_numbers_stand_beside_the_papers_data_only(fake_run: FakeRun) -> None:
     path = fake_run(paper_data=True)
     run = load_run(path)
     rows = _cells(table1_markdown(run, "cavg_olr", "olr2020"))
     assert rows[0][6:] == ["Full length", "Short", "paper", "Cross-channel", "paper", "Open set", "paper"]
     for row in rows[2:]:
-        system = TABLE_1[row[0]]
+        system = SYSTEMS[row[0]]
         for cell, value, doubtful in zip(row[8::2], system.published_cavg, system.published_doubtful, strict=True):
             assert cell == ("–" if value is None else f"{value:.4f}" + "?" * doubtful)
     for metric in set(METRICS) - {"cavg_olr"}:

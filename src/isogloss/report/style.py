@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isogloss.report.summary import SystemRun
-from isogloss.systems import TABLE_1
+from isogloss.systems import SYSTEMS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, FigureBase
@@ -64,7 +64,7 @@ def line_styles(systems: Sequence[SystemRun]) -> dict[str, LineStyle]:
     styles: dict[str, LineStyle] = {}
     seen: dict[str, int] = {}
     for system in systems:
-        known = TABLE_1.get(system.id)
+        known = SYSTEMS.get(system.id)
         if known is not None and known.beta:
             styles[system.id] = LineStyle(heads[known.head], (), 2.1)
             continue

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from isogloss.systems import TABLE_1
+from isogloss.systems import SYSTEMS
 from isogloss.types import IsoglossError
 
 LOG_COLUMNS = (
@@ -105,7 +105,7 @@ class SystemRun(_Part):
     def _label_of_table_1(cls, raw: Any) -> Any:
         if not isinstance(raw, dict) or raw.get("label"):
             return raw
-        known = TABLE_1.get(str(raw.get("id")))
+        known = SYSTEMS.get(str(raw.get("id")))
         return {**raw, "label": known.label if known else str(raw.get("id", ""))}
 
     def result(self, backend: str, condition: str) -> Result | None:

@@ -6,7 +6,7 @@ import difflib
 from dataclasses import dataclass
 
 from isogloss.report.summary import Interval, RunSummary, SystemRun
-from isogloss.systems import TABLE_1
+from isogloss.systems import SYSTEMS
 from isogloss.types import IsoglossError
 
 MISSING = "–"
@@ -203,14 +203,14 @@ def _overlap(a: Interval, b: Interval) -> bool:
 
 
 def _published(system: SystemRun, condition: str) -> tuple[float | None, str]:
-    known = TABLE_1.get(system.id)
+    known = SYSTEMS.get(system.id)
     if known is None or (value := known.published_cavg[PAPER_CONDITIONS[condition]]) is None:
         return None, MISSING
     return value, f"{value:.4f}" + "?" * known.published_doubtful[PAPER_CONDITIONS[condition]]
 
 
 def _row(system: SystemRun, cells: list[Cell]) -> Row:
-    known = TABLE_1.get(system.id)
+    known = SYSTEMS.get(system.id)
     network, loss = system.label, MISSING
     if known is not None:
         if system.label == known.label:  # the other columns say the rest

@@ -200,6 +200,7 @@ def _figures(stage: Stage, seconds: float) -> dict[str, Any]:
         "seconds": round(seconds, 2),
         "frames": len(em.frames),
         "utterances_not_aligned": em.num_failed,
+        "utterances_retried": em.num_retried,  # with the wider beam
         "loglik_by_iteration": [round(value, 4) for value in em.logliks],
     }
 

@@ -34,6 +34,7 @@ def main() -> None:
         ],
         "Frame store": ["store.py"],
         "Phone recogniser": ["phones.py"],
+        "Metrics": ["metrics.py"],
     }
     parts = [
         "# Benchmarks",

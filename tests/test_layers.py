@@ -27,7 +27,8 @@ MAY_IMPORT = {
     "__main__": {"cli"},
     "cli_options": {"types", "config"},
     "cli_phones": {"types", "config", "cli_options", "corpora", "phones", "stages"},
-    "cli": {"types", "config", "cli_options", "cli_phones", "systems", "corpora", "stages", "runtime", "report"},
+    "cli_scores": {"types", "cli_options", "backends", "stages"},
+    "cli": {"types", "config", "cli_options", "cli_phones", "cli_scores", "systems", "corpora", "stages", "runtime", "report"},
 }  # fmt: skip
 WITHOUT_TORCH = {"types", "config", "systems", "frontend", "backends", "metrics", "runtime", "corpora", "report"}
 

@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.logging import RichHandler
 
-from isogloss import cli_phones
+from isogloss import cli_phones, cli_scores
 from isogloss.cli_options import Frames, Out, Prepared, Set, Split, epilog, wrote
 from isogloss.config import (
     BackendConfig,
@@ -35,6 +35,7 @@ app = typer.Typer(
 )
 console = Console(stderr=True)
 app.add_typer(cli_phones.app, name="phones")
+cli_scores.add_to(app)
 INTERRUPTED = 130
 
 
@@ -188,15 +189,25 @@ def score(
 
 @app.command()
 def evaluate(
-    trials: Annotated[Path, typer.Option(help="lines `language utterance target|nontarget`")],
-    scores: Annotated[Path, typer.Option(help="lines `language utterance score`, or a matrix with a header line")],
+    trials: Annotated[Path, typer.Option(help="lines `language utterance target|nontarget`, or a NIST LRE key")],
+    scores: Annotated[
+        Path, typer.Option(help="lines `language utterance score`, or a matrix with a header line (OLR, NIST LRE)")
+    ],
     json_out: Annotated[Path | None, typer.Option("--json", help="file to write; default: print")] = None,
+    recordings: Annotated[
+        Path | None, typer.Option(help="lines `utterance recording` (utt2spk): 95 % intervals over recordings")
+    ] = None,
+    missing: Annotated[
+        str, typer.Option(help="trials without score: reject (counted as missed, with a warning) or error")
+    ] = "reject",
 ) -> None:
-    """Cavg (three ways), EER, Cllr and accuracy of any system's scores."""
+    """Cavg (as OLR and NIST define it, minimum, actual), EER, Cllr, accuracy … of any system's scores."""
     from isogloss.stages.evaluate import evaluate_trials
     from isogloss.stages.ledger import write_json
 
-    figures = evaluate_trials(trials, scores)
+    if missing not in ("reject", "error"):
+        raise IsoglossError(f"--missing {missing}: expected reject or error")
+    figures = evaluate_trials(trials, scores, recordings, missing)  # type: ignore[arg-type]  # checked above
     if json_out is None:
         print(json.dumps(figures, indent=1, ensure_ascii=False))
     else:
@@ -241,16 +252,20 @@ def pack(
     backends: Annotated[Path, typer.Argument(help="folder that `backend` made")],
     out: Annotated[Path, typer.Argument(help="file to write, x.isogloss")],
     backend: Annotated[str, typer.Option(help="olr2020 or head")] = "head",
+    calibration: Annotated[
+        Path | None,
+        typer.Option(help="folder that `calibrate` made of this back end's scores; with a threshold it says `unknown`"),
+    ] = None,
 ) -> None:
     """One file that identifies languages without torch."""
     from isogloss.stages.pack import pack
 
-    wrote(pack(model, backends, out, backend))
+    wrote(pack(model, backends, out, backend, calibration=calibration))
 
 
 @app.command()
 def recipe(
-    name: Annotated[str, typer.Argument(help="demo, vl16, folders, kaldi, manifest; or phones-cmn")],
+    name: Annotated[str, typer.Argument(help="demo, vl16, vl16-best, folders, kaldi, manifest; or phones-cmn")],
     root: Annotated[Path | None, typer.Option(help="the data; demo makes its own")] = None,
     out: Annotated[Path | None, typer.Option(help="folder to write; default exp/NAME")] = None,
     systems: Annotated[
@@ -278,6 +293,7 @@ def recipe(
             raise IsoglossError("recipe phones-cmn trains no language model: it takes --root, --out and --set alone")
         wrote(phones_cmn(root, out or Path("exp") / name, override(PhoneRecipeConfig(), set_)))
         return
+    from isogloss.stages.best_recipe import BEST_RECIPE, best_recipe, best_table
     from isogloss.stages.recipe import run_recipe
     from isogloss.stages.recipes import find_recipe
     from isogloss.systems import parse_systems
@@ -290,6 +306,15 @@ def recipe(
     if root is None and chosen.needs_root:
         raise IsoglossError(f"recipe {name} needs --root, the data")
     items = chosen.items(root or out / "corpus")
+    folds = [f"fold{f}" if f.isdigit() else f for f in fold] or None
+    if name == BEST_RECIPE:
+        if systems != "all":
+            raise IsoglossError(f"recipe {name} is one system; it takes no --systems")
+        assert root is not None  # it needs one
+        best = best_recipe(items, root / "clips.tsv", out, config, corpus=chosen.corpus, folds=folds, num_jobs=jobs)
+        print(best_table(best))
+        wrote(best)
+        return
     results = run_recipe(
         items,
         out,
@@ -297,7 +322,7 @@ def recipe(
         config,
         title=f"isogloss recipe {name}",
         corpus=chosen.corpus,
-        folds=[f"fold{f}" if f.isdigit() else f for f in fold] or None,
+        folds=folds,
         notes=[chosen.note] if chosen.note else [],
         num_jobs=jobs,
         usual_source=chosen.config.phones.source,

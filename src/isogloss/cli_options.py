@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -40,4 +41,5 @@ def _options(config: StageConfig, prefix: str, only: tuple[str, ...] = ()) -> st
 
 
 def wrote(path: Path) -> None:
-    print(f"wrote {path}")
+    if os.environ.get("RANK", "0") == "0":  # torchrun's name for the first of several processes
+        print(f"wrote {path}")

@@ -6,7 +6,7 @@ import difflib
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -65,17 +65,82 @@ class FrontEndConfig(StageConfig):
         return self.num_ceps + (3 if self.pitch else 0)
 
 
+Codec = Literal[
+    "opus-6k", "vorbis-26k", "vorbis-18k-narrow", "mp3-23k", "mp3-14k-narrow", "adpcm-narrow", "ulaw", "gsm"
+]
+Probability = Annotated[float, Field(ge=0, le=1)]
+Range = tuple[float, float]
+
+
+class AugmentConfig(StageConfig):
+    """Ranges that augmented copies of a waveform are drawn from, and how often each change is made to one.
+
+    The telephone codecs, ulaw and gsm, are not among the default codecs: the cross-channel test condition is made of them.
+    """
+
+    speed: Range = Field((0.8, 1.25), description="1: no change; drawn evenly on a logarithmic scale")
+    room_probability: Probability = 0.5
+    rt60_seconds: Range = (0.1, 0.6)
+    direct_to_reverberant_db: Range = (-3.0, 12.0)
+    noise_probability: Probability = 0.7
+    noise_exponent: Range = Field((0.0, 2.0), description="0 white, 1 pink, 2 brown noise")
+    snr_db: Range = (0.0, 30.0)
+    babble_probability: Probability = 0.2
+    babble_voices: tuple[int, int] = (1, 6)
+    babble_snr_db: Range = (5.0, 25.0)
+    recording_probability: Probability = Field(0.5, description="where there are recordings of noise")
+    band_probability: Probability = 0.5
+    low_hz: Range = (20.0, 300.0)
+    high_hz: Range = (3000.0, 8000.0)
+    tilt_db_per_octave: Range = (-4.0, 4.0)
+    codec_probability: Probability = 0.2
+    codecs: tuple[Codec, ...] = (
+        "opus-6k",
+        "vorbis-26k",
+        "vorbis-18k-narrow",
+        "mp3-23k",
+        "mp3-14k-narrow",
+        "adpcm-narrow",
+    )
+    gain_db: Range = (-15.0, 5.0)
+
+    @model_validator(mode="after")
+    def _ranges(self) -> AugmentConfig:
+        for name, value in self:
+            if isinstance(value, tuple) and name != "codecs" and not value[0] <= value[1]:
+                raise ValueError(f"{name} {value}: expected (lowest, highest)")
+        if self.speed[0] <= 0 or self.rt60_seconds[0] <= 0:
+            raise ValueError(f"speed {self.speed}, rt60_seconds {self.rt60_seconds}: expected numbers above 0")
+        return self
+
+
 class FeaturesConfig(StageConfig):
     """Which versions of every cut go into the frame store."""
 
     front_end: FrontEndConfig = FrontEndConfig()
-    speeds: tuple[float, ...] = Field((0.9, 1.0, 1.1), description="training copies, sox speed factors")
+    speeds: tuple[float, ...] = Field((0.9, 1.0, 1.1), min_length=1, description="training copies, sox speed factors")
     volume: tuple[float, float] | None = Field(
         (0.125, 2.0), description="range of the volume factor of training copies"
     )
+    augmented: int = Field(0, ge=0, description="further copies of each training clip, drawn as `augment` says")
+    augment: AugmentConfig = AugmentConfig(speed=(0.9, 1.1))
+    noise_recordings: Path | None = Field(
+        None, description="folder of audio to mix into augmented copies, such as MUSAN; null: synthetic noise alone"
+    )
     channel: bool = Field(True, description="also a telephone version (8 kHz, G.711 µ-law, GSM 06.10) of test cuts")
     dtype: Literal["float16", "float32"] = "float16"
-    seed: int = Field(1024, description="seed of the volume factors")
+    seed: int = Field(1024, description="seed of the volume factors and the augmented copies")
+
+    @model_validator(mode="after")
+    def _what_augmented_copies_need(self) -> FeaturesConfig:
+        if self.noise_recordings is not None and not self.augmented:
+            raise ValueError("features.noise_recordings is for augmented copies; set features.augmented=1 or more")
+        if self.augmented and self.front_end.sample_rate != 16000:
+            raise ValueError(
+                f"augmented copies are made at 16000 Hz, the front end works at {self.front_end.sample_rate} Hz; "
+                "set features.augmented=0"
+            )
+        return self
 
 
 class GmmStageConfig(StageConfig):
@@ -232,17 +297,56 @@ class MarginConfig(StageConfig):
     detach: bool = True
     warmup_steps: int = Field(0, ge=0, description="steps over which β rises from 0")
     max_margin: float | None = Field(None, description="cap of P_i")
+    ramp: Literal["linear", "cosine"] = Field("linear", description="how P_i, m and β·p alike, grows from 0")
+    ramp_steps: int = Field(0, ge=0, description="steps that takes; 0: the whole margin from the start")
+    ramp_start: int = Field(0, ge=0, description="steps without a margin before")
     boundary: Literal["clamp", "linear", "easy", "none"] = Field("linear", description="AAM rule for θ + P > π")
+
+
+class SpecAugmentConfig(StageConfig):
+    """What is changed in the chunks of a batch, anew in every step. All off by default."""
+
+    time_masks: int = Field(0, ge=0, description="runs of frames set to 0, the mean, in each chunk")
+    time_width: int = Field(20, ge=1, description="frames of each at most")
+    column_masks: int = Field(0, ge=0, description="runs of columns (cepstra, pitch) set to 0 in each chunk")
+    column_width: int = Field(3, ge=1, description="columns of each at most")
+    warp: float = Field(
+        0.0, ge=0, le=0.5, description="vocal tract length: a chunk's frequencies times 1 − warp … 1 + warp"
+    )
+    jitter: float = Field(
+        0.0, ge=0, description="Gaussian noise on every value, in standard deviations of its column in the batch"
+    )
 
 
 class TrainConfig(StageConfig):
     """Network, sampling, optimiser. Defaults follow the recipe the paper builds on, but for batch and width."""
 
+    encoder: Literal["etdnn", "xvector", "ecapa", "dtdnn"] = Field(
+        "etdnn", description="of frames; dtdnn: dense and narrow, for little data"
+    )
+    pooling: Literal["statistics", "attentive"] = Field("statistics", description="over time")
     width: int = Field(256, ge=8, description="channels of the frame layers; the paper's is 512")
     chunk_frames: int = Field(100, ge=10, description="voiced frames per chunk (10 ms each)")
     hop_frames: int = Field(90, ge=1)
-    batch_size: int = Field(128, ge=2, description="chunks per step; the paper's is 512")
-    cycles: tuple[int, ...] = Field((3, 6), description="epochs of each cosine cycle with warm restart")
+    batch_size: int = Field(128, ge=2, description="chunks per step, over all processes; the paper's is 512")
+    accumulate: int = Field(1, ge=1, description="parts that a step's chunks are taken in, one after another")
+    schedule: Literal["restarts", "one_cycle", "plateau"] = Field("restarts", description="of the learning rate")
+    cycles: tuple[int, ...] = Field(
+        (3, 6), description="epochs of each cosine cycle with warm restart; any schedule has as many epochs in all"
+    )
+    plateau_factor: float = Field(0.5, gt=0, lt=1, description="of the learning rate on a plateau")
+    plateau_patience: int = Field(2, ge=1, description="epochs without a better validation that make a plateau")
+    early_stop: int | None = Field(
+        None, ge=1, description="epochs without a better validation, after which the best epoch's weights are taken"
+    )
+    monitor: Literal["valid_cavg", "valid_loss"] = Field(
+        "valid_cavg", description="what early_stop and schedule=plateau go by"
+    )
+    average: Literal["none", "ema", "last"] = Field(
+        "none", description="weights: ema, moving average over the steps; last, mean of the last epochs"
+    )
+    ema_decay: float = Field(0.999, gt=0, lt=1)
+    average_epochs: int = Field(3, ge=1, description="of average=last")
     chunks_per_epoch: int | None = Field(None, ge=1, description="None: 1.5 × the mean number of chunks × languages")
     learning_rate: float = Field(1e-3, gt=0)
     min_learning_rate: float = Field(4e-8, ge=0)
@@ -250,13 +354,25 @@ class TrainConfig(StageConfig):
     grad_clip: float = Field(10.0, gt=0)
     alpha: float = Field(0.3, ge=0, description="weight of the phoneme loss (eq. 9)")
     scale: float = Field(30.0, gt=0, description="s of the margin losses")
+    num_subcentres: int = Field(1, ge=1, description="weights per language in the margin losses; the nearest counts")
     margin: MarginConfig = MarginConfig()
+    spec_augment: SpecAugmentConfig = SpecAugmentConfig()
     precision: Literal["bf16", "fp32"] = Field("bf16", description="autocast of the network; margins are always fp32")
     seed: int = 1024
     threads: int | None = Field(None, ge=1, description="CPU threads; None: all cores")
     log_every: int = Field(20, ge=1, description="steps")
+    tensorboard: bool = Field(False, description="write the log for TensorBoard too")
     checkpoint_every: int = Field(200, ge=1, description="steps; also at the end of every epoch")
     keep_checkpoints: int = Field(2, ge=1)
+
+    @model_validator(mode="after")
+    def _one_way_to_choose_weights(self) -> TrainConfig:
+        if self.average == "last" and self.early_stop is not None:
+            raise ValueError(
+                "train.average=last takes the mean of the last epochs, train.early_stop one epoch's weights; use one of them, "
+                "or average=ema, which goes with early_stop"
+            )
+        return self
 
     @property
     def num_epochs(self) -> int:
@@ -266,7 +382,10 @@ class TrainConfig(StageConfig):
 class BackendConfig(StageConfig):
     """Back ends fitted on the enrolment embeddings."""
 
-    names: tuple[str, ...] = ("olr2020", "head")
+    names: tuple[str, ...] = Field(
+        ("olr2020", "head"),
+        description="cosine, plda, gaussian, logistic too, alone or after transforms: lda+centre+length+plda",
+    )
     lda_dim: int | Literal["auto"] = Field(
         "auto", description="auto: languages − 1; the OLR recipe's literal 100 also works"
     )

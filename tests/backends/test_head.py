@@ -31,7 +31,7 @@ def test_margin_head_is_the_scaled_cosine():
 
 
 def test_bad_input():
-    with pytest.raises(IsoglossError, match="for 2 languages; expected one row"):
+    with pytest.raises(IsoglossError, match="for 2 languages; expected 2 rows"):
         Head(["zh", "ja"], WEIGHT)
     with pytest.raises(IsoglossError, match=r"bias \(2,\)"):
         Head(LANGUAGES, WEIGHT, BIAS[:2])

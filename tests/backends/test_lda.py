@@ -1,32 +1,9 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
+from clouds import KALDI, TRAIN, clouds, scatter
 
 from isogloss.backends.lda import LDA
 from isogloss.types import OUT_OF_SET, IsoglossError
-
-KALDI = np.load(Path(__file__).parent.parent / "data" / "kaldi_backend.npz")
-
-
-def clouds(num_languages=4, per_language=50, num_dims=6, seed=0):
-    rng = np.random.default_rng(seed)
-    means = 2 * rng.normal(size=(num_languages, num_dims))
-    mixing = rng.normal(size=(num_dims, num_dims))
-    languages = [f"l{i}" for i in range(num_languages) for _ in range(per_language)]
-    x = np.repeat(means, per_language, axis=0) + rng.normal(size=(len(languages), num_dims)) @ mixing
-    return x + 5.0, languages
-
-
-def scatter(x, languages):
-    """(total, within) covariance, utterance by utterance."""
-    mean = sum(x) / len(x)
-    total = sum(np.outer(v - mean, v - mean) for v in x) / len(x)
-    means = {
-        own: np.mean([v for v, other in zip(x, languages, strict=True) if other == own], axis=0) for own in languages
-    }
-    within = sum(np.outer(v - means[own], v - means[own]) for v, own in zip(x, languages, strict=True)) / len(x)
-    return total, within
 
 
 @pytest.mark.parametrize(
@@ -40,8 +17,15 @@ def test_rows_are_kaldis_but_for_the_sign(source, factor, expected):
     assert np.abs(sign * ours - KALDI[expected]).max() < 1e-5
 
 
+def test_estimated_on_unit_length_it_is_kaldis_but_for_its_rounding_of_the_unit_vectors():
+    lda = LDA(9, estimate_on_unit_length=True).fit(*TRAIN)
+    ours, kaldis = np.column_stack([lda.weight, lda.offset]), KALDI["transform9"]
+    sign = np.sign((ours * kaldis).sum(axis=1, keepdims=True))
+    assert np.abs(sign * ours - kaldis).max() < 1e-5 * np.abs(kaldis).max()
+
+
 def test_transform_is_kaldis():
-    lda = LDA("auto").fit(KALDI["train_unit"], KALDI["train_languages"].tolist())
+    lda = LDA("auto", estimate_on_unit_length=True).fit(*TRAIN)
     ours = lda.transform(KALDI["test"])
     sign = np.sign((ours * KALDI["test_projected"]).sum(axis=0))
     scale = np.abs(KALDI["test_projected"]).max()

@@ -1,12 +1,9 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
+from clouds import KALDI
 
 from isogloss.backends.length_norm import centred_unit_length, check_embeddings, sqrt_dim_length, unit_length
 from isogloss.types import IsoglossError
-
-KALDI = np.load(Path(__file__).parent.parent / "data" / "kaldi_backend.npz")
 
 
 def test_kaldis_numbers():

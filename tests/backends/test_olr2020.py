@@ -1,13 +1,11 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
+from clouds import ENROL, KALDI, TRAIN, kaldi_eer_percent
 
+from isogloss.backends import load_backend
 from isogloss.backends.length_norm import centred_unit_length
 from isogloss.backends.olr2020 import OLR2020
 from isogloss.types import IsoglossError
-
-KALDI = np.load(Path(__file__).parent.parent / "data" / "kaldi_backend.npz")
 
 
 def enrolled(lda_dim="auto"):
@@ -15,16 +13,15 @@ def enrolled(lda_dim="auto"):
 
 
 def test_the_chain_is_kaldis():
-    """With Kaldi's own LDA and mean (estimated on its training set), all that follows is fitted as Kaldi fits it."""
-    backend = OLR2020()
-    languages = KALDI["enroll_languages"].tolist()
-    backend.lda.fit(KALDI["train_unit"], KALDI["train_languages"].tolist())
-    backend.mean = backend.lda.transform(KALDI["train"]).mean(axis=0)
-    enrolment = centred_unit_length(backend.lda.transform(KALDI["enroll"]), backend.mean)
-    backend.logistic.fit(enrolment, languages)
+    """Kaldi estimated LDA and mean on its training set, the logistic regression on the enrolment."""
+    backend = OLR2020().fit(*TRAIN)
+    enrolment = backend.transform(KALDI["enroll"])
+    backend.scorer.fit(enrolment, ENROL[1])
     sign = np.sign((enrolment * KALDI["enroll_centred_unit"]).sum(axis=0))
     assert np.abs(sign * enrolment - KALDI["enroll_centred_unit"]).max() < 1e-5
-    assert np.abs(np.exp(backend.loglik(KALDI["test"])) - KALDI["posteriors"]).max() < 2e-3
+    ours = backend.loglik(KALDI["test"])
+    assert np.abs(ours - KALDI["scores_lr9"]).max() < 1e-4
+    assert kaldi_eer_percent(ours) == pytest.approx(float(KALDI["eer_percent_lr9"]), abs=0.05)
 
 
 def test_it_identifies_what_it_was_enrolled_with():
@@ -39,10 +36,13 @@ def test_it_identifies_what_it_was_enrolled_with():
 
 def test_the_enrolment_lies_around_the_origin_on_the_unit_sphere():
     backend = enrolled()
-    projected = backend.lda.transform(KALDI["enroll"])
-    assert backend.mean == pytest.approx(projected.mean(axis=0))
-    assert backend.lda.weight.shape == (9, 40)
-    assert enrolled(20).lda.weight.shape == (20, 40)
+    lda, centre, _ = backend.transforms
+    assert centre.mean == pytest.approx(lda.transform(KALDI["enroll"]).mean(axis=0))
+    assert lda.weight.shape == (9, 40)
+    assert enrolled(20).transforms[0].weight.shape == (20, 40)
+    assert backend.transform(KALDI["enroll"]) == pytest.approx(
+        centred_unit_length(lda.transform(KALDI["enroll"]), centre.mean)
+    )
 
 
 def test_lda_is_estimated_on_unit_length_and_applied_as_they_are():
@@ -51,8 +51,9 @@ def test_lda_is_estimated_on_unit_length_and_applied_as_they_are():
     longer = x.copy()
     longer[0] *= 2
     again = OLR2020().fit(longer, KALDI["enroll_languages"].tolist())
-    assert again.lda.weight == pytest.approx(enrolled().lda.weight, abs=1e-9)
-    assert again.mean != pytest.approx(enrolled().mean, abs=1e-3)
+    (lda, centre, _), (other_lda, other_centre, _) = again.transforms, enrolled().transforms
+    assert lda.weight == pytest.approx(other_lda.weight, abs=1e-9)
+    assert centre.mean != pytest.approx(other_centre.mean, abs=1e-3)
     assert enrolled().loglik(2 * x[:1]) != pytest.approx(enrolled().loglik(x[:1]), abs=1e-3)
 
 
@@ -60,6 +61,25 @@ def test_order_of_the_enrolment_does_not_matter():
     rows = np.random.default_rng(0).permutation(120)
     shuffled = OLR2020().fit(KALDI["enroll"][rows], KALDI["enroll_languages"][rows].tolist())
     assert shuffled.loglik(KALDI["test"]) == pytest.approx(enrolled().loglik(KALDI["test"]), abs=1e-4)
+
+
+def test_a_file_of_the_first_version_scores_as_it_did():
+    backend = enrolled()
+    lda, centre, _ = backend.transforms
+    state = {
+        "kind": np.array("olr2020"),
+        "languages": np.array(backend.languages),
+        "lda_weight": lda.weight,
+        "lda_offset": lda.offset,
+        "mean": centre.mean,
+        "logistic_weight": backend.scorer.weight,
+    }
+    loaded = load_backend(state)
+    assert loaded.languages == backend.languages
+    assert (loaded.loglik(KALDI["test"]) == backend.loglik(KALDI["test"])).all()
+    del state["mean"]
+    with pytest.raises(IsoglossError, match="lacks its array 'mean'"):
+        load_backend(state)
 
 
 def test_two_languages_and_few_embeddings():

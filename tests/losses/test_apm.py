@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from isogloss.losses import AAMSoftmax, AMSoftmax, APMSoftmax
+from isogloss.losses import PRESETS, AAMSoftmax, AMSoftmax, APMSoftmax
 from isogloss.types import IsoglossError
 
 B, T, E, K, C = 4, 5, 6, 7, 3
@@ -18,7 +18,7 @@ def sample() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 @pytest.mark.parametrize("form", ["am", "aam"])
 def test_apm_is_eq_12_to_16_with_p_normalised_over_the_batch(form: str) -> None:
-    loss = APMSoftmax(E, C, form=form).double()
+    loss = APMSoftmax(E, C, form=form, preset="paper").double()
     x, y, z = sample()
     mean_posterior = [sum(float(z[i, t].softmax(0).max()) for t in range(T)) / T for i in range(B)]  # eq. 13
     expected = 0.0
@@ -37,6 +37,24 @@ def test_apm_is_eq_12_to_16_with_p_normalised_over_the_batch(form: str) -> None:
     assert loss(x, y, z).item() == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("batch", [1, 2, B])
+def test_by_default_the_mean_margin_is_that_of_table_1_in_a_batch_of_any_size(batch: int) -> None:
+    loss = APMSoftmax(E, C)
+    assert float(loss.margin(sample()[2][:batch]).total.mean()) == pytest.approx(0.22)
+
+
+@pytest.mark.parametrize("form", ["am", "aam"])
+@pytest.mark.parametrize("preset", PRESETS)
+def test_beta_zero_is_the_constant_margin_to_the_bit(form: str, preset: str) -> None:
+    loss = APMSoftmax(E, C, form=form, m=0.3, beta=0.0, preset=preset)
+    x, y, z = (t.float() if t.is_floating_point() else t for t in sample())
+    ours, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
+    aware, constant = loss(ours, y, z), loss.head(theirs, y, 0.3)
+    aware.backward()
+    constant.backward()
+    assert torch.equal(aware, constant) and torch.equal(ours.grad, theirs.grad)
+
+
 def test_apm_is_a_head_and_a_margin_and_nothing_else() -> None:
     for form, head in (("am", AMSoftmax), ("aam", AAMSoftmax)):
         loss = APMSoftmax(E, C, form, m=0.1, beta=2.0, scale=20.0, preset="literal", max_margin=0.5)
@@ -51,6 +69,7 @@ def test_the_margin_is_off_in_evaluation() -> None:
     loss = APMSoftmax(E, C).eval()
     x, y, z = sample()
     torch.testing.assert_close(loss(x, y, z), torch.nn.functional.cross_entropy(loss.head.logits(x), y))
+    torch.testing.assert_close(loss(x, y, None), loss(x, y, z))  # nor are phoneme logits needed
 
 
 def test_unknown_names_are_errors() -> None:

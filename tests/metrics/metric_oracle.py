@@ -51,3 +51,42 @@ def repeated(scores: Scores, key: Key, times: np.ndarray) -> tuple[Scores, Key]:
     names = [f"{scores.utterances[row]}#{n}" for n, row in enumerate(rows)]
     new_key = {name: key[scores.utterances[row]] for name, row in zip(names, rows, strict=True)}
     return Scores(names, scores.languages, scores.loglik[rows]), new_key
+
+
+def olr_script(scores: Scores, key: Key) -> float:
+    """What the challenge's scoring script does, sum by sum: closed, and with out of set as one language more."""
+    num_languages = len(scores.languages)
+    is_open = OUT_OF_SET in [key[u] for u in scores.utterances]
+    own = [[*scores.languages, OUT_OF_SET].index(key[u]) for u in scores.utterances]
+    values = [float(value) for row in scores.loglik for value in row]
+    low, high = min(values), max(values)
+    precision = (high - low) / 20
+    costs = []
+    for section in range(21):
+        threshold = low + section * precision
+        total = 0.0
+        for lang in range(num_languages):
+            targets = misses = 0.0
+            tried = [0.0] * (num_languages + is_open)
+            accepted = [0.0] * (num_languages + is_open)
+            for spoken, row in zip(own, scores.loglik, strict=True):
+                if spoken == lang:
+                    targets += 1
+                    misses += float(row[lang]) < threshold
+                else:
+                    tried[spoken] += 1
+                    accepted[spoken] += float(row[lang]) >= threshold
+            p_miss = misses / targets if targets else 0.0
+            sum_fa = 0.0
+            for n in range(num_languages + is_open):
+                sum_fa += accepted[n] / tried[n] if tried[n] else 0.0
+            total += 0.5 * p_miss + 0.5 / (num_languages - 1 + is_open) * sum_fa
+        costs.append(total / num_languages)
+    return min(costs)
+
+
+def with_silent(scores: Scores, *rows: int) -> Scores:
+    """The same, without an answer for some utterances."""
+    loglik = scores.loglik.copy()
+    loglik[list(rows)] = -np.inf
+    return Scores(scores.utterances, scores.languages, loglik)

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from metric_oracle import labelled_scores
+from metric_oracle import labelled_scores, with_silent
 
-from isogloss.metrics.accuracy import accuracy, auroc_out_of_set, confusion, macro_f1, recall
+from isogloss.metrics import accuracy, auroc_out_of_set, confusion, macro_f1, recall
 from isogloss.types import OUT_OF_SET, IsoglossError, Scores
 
 few = settings(max_examples=40, deadline=None)
@@ -75,3 +75,12 @@ def test_auroc_needs_both_kinds():
 def test_accuracy_of_nothing_known_is_undefined():
     scores = Scores(["a"], ["l0", "l1"], np.zeros((1, 2)))
     assert np.isnan(accuracy(scores, {"a": OUT_OF_SET}))
+
+
+def test_no_answer_is_wrong_whatever_the_language():
+    key = {"a": "l0", "b": "l0", "c": "l1"}
+    scores = with_silent(Scores(list(key), ["l0", "l1"], np.array([[1.0, 0], [1.0, 0], [0, 1.0]])), 0)
+    assert accuracy(scores, key) == pytest.approx(2 / 3)
+    assert recall(scores, key).tolist() == [0.5, 1.0]
+    assert macro_f1(scores, key) == pytest.approx((2 / 3 + 1) / 2)
+    assert confusion(scores, key).tolist() == [[1, 0], [0, 1], [0, 0]]

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from metric_oracle import labelled_scores, repeated
 
-from isogloss.metrics import METRICS, auroc_out_of_set, bootstrap, evaluate
+from isogloss.metrics import METRICS, OPEN_SET_METRICS, bootstrap, evaluate
 from isogloss.metrics.bootstrap import draw
 from isogloss.types import OUT_OF_SET, IsoglossError, Scores
 
@@ -17,7 +17,7 @@ def test_a_weight_is_so_many_copies(test_set, random):
     """What makes the bootstrap quick: each metric of weighted utterances is that of the test set written out."""
     scores, key = test_set
     times = np.array([[1, 1, *(random.randint(0, 3) for _ in scores.utterances[2:])] for _ in range(3)])
-    for metric in (*METRICS.values(), auroc_out_of_set):
+    for metric in (*METRICS.values(), *OPEN_SET_METRICS.values()):
         expected = [float(metric(*repeated(scores, key, row), None)) for row in times]
         assert metric(scores, key, times) == pytest.approx(expected, abs=1e-12), metric.__name__
         assert metric(scores, key, times[1]) == pytest.approx(expected[1], abs=1e-12)
@@ -100,6 +100,6 @@ def test_evaluate_with_intervals():
     key |= {"r0-0": OUT_OF_SET, "r1-0": OUT_OF_SET}
     groups |= {"r0-0": "v0", "r1-0": "v1"}
     result = evaluate(scores, key, groups, num_resamples=100)
-    assert set(result["intervals"]) == {*METRICS, "auroc_out_of_set"}
+    assert set(result["intervals"]) == {*METRICS, *OPEN_SET_METRICS}
     for name, (low, high) in result["intervals"].items():
         assert low <= high and np.isfinite([low, high]).all(), name

@@ -1,26 +1,29 @@
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from metric_oracle import cavg_at, labelled_scores
+from hypothesis import strategies as st
+from metric_oracle import cavg_at, labelled_scores, olr_script, with_silent
 
-from isogloss.metrics.cavg import cavg_actual, cavg_min, cavg_olr, components, detection_llr
+from isogloss.metrics.cavg import (
+    cavg_actual,
+    cavg_min,
+    cavg_nist,
+    cavg_nist_min,
+    cavg_olr,
+    cavg_olr_floored,
+    components,
+    cprimary,
+)
+from isogloss.metrics.posteriors import detection_llr
 from isogloss.types import OUT_OF_SET, IsoglossError, Scores
 
 few = settings(max_examples=60, deadline=None)
 
 
-def olr_literal(scores, key):
-    """The challenge's definition: 21 thresholds from the lowest to the highest score, the lowest cost."""
-    values = [value for row in scores.loglik.tolist() for value in row]
-    low, high = min(values), max(values)
-    step = (high - low) / 20
-    return min(cavg_at(scores, key, low + section * step) for section in range(21))
-
-
 @few
 @given(labelled_scores())
-def test_cavg_olr_is_the_literal_definition(test_set):
-    assert cavg_olr(*test_set) == pytest.approx(olr_literal(*test_set), abs=1e-12)
+def test_cavg_olr_is_the_challenge_script_to_the_bit(test_set):
+    assert cavg_olr(*test_set) == olr_script(*test_set)
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -33,9 +36,16 @@ def test_cavg_olr_of_many_scores_on_and_between_its_thresholds(seed):
     loglik = rng.normal(size=(40, 4)) + 1.5 * (own[:, None] == np.array(languages))
     whole = np.clip(np.round(8 * loglik), -20, 20)
     whole[0, :2] = -20, 20  # thresholds are then the even numbers, half of the scores
-    for values in (loglik, whole, np.exp(3 * loglik)):
+    for values in (loglik, whole, np.exp(3 * loglik), loglik.astype(np.float32)):
         scores = Scores(list(key), languages, values)
-        assert cavg_olr(scores, key) == pytest.approx(olr_literal(scores, key), abs=1e-12)
+        assert cavg_olr(scores, key) == olr_script(scores, key)
+
+
+def test_cavg_olr_of_one_utterance_and_of_equal_scores():
+    for loglik in ([[1.0, -1.0]], [[-1.0, 1.0]], [[0.25, 0.25]]):
+        one = Scores(["a"], ["l0", "l1"], np.array(loglik))
+        assert cavg_olr(one, {"a": "l0"}) == olr_script(one, {"a": "l0"})
+        assert cavg_olr(one, {"a": OUT_OF_SET}) == olr_script(one, {"a": OUT_OF_SET})
 
 
 def test_cavg_olr_grid_is_that_of_the_utterances_with_weight():
@@ -60,7 +70,7 @@ def test_cavg_min_is_the_best_of_all_thresholds(test_set):
     assert cavg_min(scores, key, p_target=0.1) == pytest.approx(
         min(cavg_at(scores, key, t, p_target=0.1) for t in thresholds), abs=1e-12
     )
-    assert cavg_min(scores, key) <= cavg_olr(scores, key)
+    assert cavg_min(scores, key) <= cavg_olr(scores, key) + 1e-15
 
 
 @few
@@ -158,3 +168,71 @@ def test_bad_priors_are_refused():
         cavg_min(scores, {"a": "l0"}, p_target=1.2)
     with pytest.raises(IsoglossError, match="at most 1"):
         cavg_actual(scores, {"a": "l0"}, p_target=0.0)
+
+
+@few
+@given(labelled_scores(open_set=True))
+def test_nist_costs(test_set):
+    """P_oos 0.2; and C_primary, whose β = (1 − P_target)/P_target multiplies the false alarms."""
+    scores, key = test_set
+    ratios = Scores(scores.utterances, scores.languages, detection_llr(scores.loglik))
+    assert cavg_nist(scores, key) == pytest.approx(cavg_at(ratios, key, 0.0, 0.5, 0.2), abs=1e-12)
+    assert cavg_nist_min(scores, key) == cavg_min(scores, key, p_oos=0.2)
+    closed = {u: scores.languages[0] if language == OUT_OF_SET else language for u, language in key.items()}
+    costs = []
+    for beta in (1.0, 9.0):
+        parts = components(ratios, closed, float(np.log(beta)))
+        others = len(scores.languages) - 1
+        rates = zip(np.nan_to_num(parts.p_miss), np.nan_to_num(parts.p_fa), strict=True)
+        costs.append(np.mean([miss + beta * fa.sum() / others for miss, fa in rates]))
+    assert cprimary(scores, closed) == pytest.approx(np.mean(costs), abs=1e-12)
+
+
+def test_rejecting_everything_costs_one_in_cprimary():
+    scores = Scores(list("abc"), ["l0", "l1", "l2"], np.array([[-9.0, 0, 0], [0, -9.0, 0], [0, 0, -9.0]]))
+    assert cprimary(with_silent(scores, 1, 2), {"a": "l1", "b": "l1", "c": "l0"}) > 0
+    silent = with_silent(Scores(list("abcd"), ["l0", "l1", "l2"], np.zeros((4, 3))), 0, 1, 2)
+    key = {"a": "l0", "b": "l1", "c": "l2", "d": "l2"}
+    weights = np.array([1.0, 1.0, 1.0, 0.0])
+    assert cprimary(silent, key, weights) == pytest.approx(1.0)
+
+
+def test_a_clip_of_six_frames_cannot_spoil_the_floored_cavg():
+    rng = np.random.default_rng(3)
+    own = np.arange(300) % 6
+    loglik = 0.7 * rng.normal(size=(300, 6)) + 1.2 * np.eye(6)[own]
+    loglik -= np.log(np.exp(loglik).sum(axis=1, keepdims=True))  # log-posteriors, all above −10
+    key = {f"u{i}": f"l{c}" for i, c in enumerate(own)}
+    scores = Scores(list(key), [f"l{i}" for i in range(6)], loglik)
+    assert cavg_olr_floored(scores, key) == cavg_olr(scores, key)
+    spoilt = loglik.copy()
+    spoilt[5] = -538.0
+    spoilt[5, 0] = 0.0
+    spoilt = Scores(scores.utterances, scores.languages, spoilt)
+    assert cavg_olr(spoilt, key) > 2 * cavg_olr(scores, key)
+    assert cavg_olr_floored(spoilt, key) < 1.2 * cavg_olr(scores, key)
+
+
+@few
+@given(labelled_scores(), st.data())
+def test_an_utterance_without_an_answer_is_missed_and_nothing_else(test_set, data):
+    scores, key = test_set
+    rows = data.draw(st.lists(st.integers(0, len(scores.utterances) - 1), unique=True, max_size=3))
+    if len(rows) == len(scores.utterances):
+        rows = rows[1:]
+    silent = with_silent(scores, *rows)
+    answered = Scores(
+        [u for i, u in enumerate(scores.utterances) if i not in rows],
+        scores.languages,
+        np.delete(scores.loglik, rows, axis=0),
+    )
+    thresholds = np.unique(answered.loglik)  # −inf is below them all: rejected
+    low, high = thresholds[0], thresholds[-1]
+    grid = [low + k * ((high - low) / 20) for k in range(21)]
+    assert cavg_olr(silent, key) == pytest.approx(min(cavg_at(silent, key, t) for t in grid), abs=1e-12)
+    assert cavg_min(silent, key) == pytest.approx(
+        min(cavg_at(silent, key, t) for t in [-np.inf, *thresholds, np.inf]), abs=1e-12
+    )
+    ratios = Scores(scores.utterances, scores.languages, detection_llr(silent.loglik))
+    assert np.isneginf(ratios.loglik[rows]).all()
+    assert cavg_actual(silent, key) == pytest.approx(cavg_at(ratios, key, 0.0), abs=1e-12)

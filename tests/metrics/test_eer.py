@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from metric_oracle import labelled_scores
 
-from isogloss.metrics.eer import eer, eer_kaldi, error_rates
+from isogloss.metrics.eer import eer, eer_kaldi, error_rates, min_dcf
 from isogloss.types import OUT_OF_SET, IsoglossError, Scores
 
 KALDI = Path(__file__).parent.parent / "data" / "kaldi_backend.npz"
@@ -85,3 +85,23 @@ def test_no_targets_is_an_error():
     for metric in (eer, eer_kaldi):
         with pytest.raises(IsoglossError, match="target trials"):
             metric(scores, {"a": OUT_OF_SET})
+
+
+@settings(max_examples=40, deadline=None)
+@given(labelled_scores())
+def test_min_dcf_is_the_cheapest_threshold(test_set):
+    targets, nontargets = pooled(*test_set)
+    for p_target in (0.01, 0.5, 0.9):
+        costs = [
+            p_target * sum(s < t for s in targets) / len(targets)
+            + (1 - p_target) * sum(s >= t for s in nontargets) / len(nontargets)
+            for t in [*sorted(set(targets + nontargets)), np.inf]
+        ]
+        expected = min(costs) / min(p_target, 1 - p_target)
+        assert min_dcf(*test_set, p_target=p_target) == pytest.approx(expected, abs=1e-12)
+    assert min_dcf(*test_set) <= 1 + 1e-12
+
+
+def test_min_dcf_needs_a_probability():
+    with pytest.raises(IsoglossError, match="P_target 1"):
+        min_dcf(Scores(["a"], ["l0", "l1"], np.zeros((1, 2))), {"a": "l0"}, p_target=1)

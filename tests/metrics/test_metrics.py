@@ -4,7 +4,16 @@ import warnings
 import numpy as np
 import pytest
 
-from isogloss.metrics import METRICS, accuracy, cavg_min, evaluate, restrict_to_tested
+from isogloss.metrics import (
+    FIGURES,
+    METRICS,
+    OPEN_SET_METRICS,
+    accuracy,
+    cavg_min,
+    checked,
+    evaluate,
+    restrict_to_tested,
+)
 from isogloss.types import OUT_OF_SET, IsoglossError, Scores
 
 
@@ -19,7 +28,7 @@ def test_evaluate_says_what_was_measured_and_is_json():
     with pytest.warns(UserWarning, match="enrolled but not tested: c"):
         result = evaluate(scores, key)
     assert json.loads(json.dumps(result)) == result
-    assert {"auroc_out_of_set", *METRICS} < set(result)
+    assert {*OPEN_SET_METRICS, *METRICS, *FIGURES} < set(result)
     assert (result["num_trials"], result["num_utterances"], result["num_out_of_set"]) == (12, 4, 1)
     assert result["languages_enrolled"] == ["a", "b", "c"] and result["languages_tested"] == ["a", "b"]
     assert result["accuracy"] == accuracy(scores, key)
@@ -92,3 +101,37 @@ def test_order_of_utterances_and_languages_does_not_matter(name):
         scores.loglik[np.ix_(rows, columns)],
     )
     assert METRICS[name](shuffled, key, None) == pytest.approx(METRICS[name](scores, key, None), abs=1e-12)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_float32_scores_give_their_own_value(name):
+    scores, key = make(["a", "b", "c", OUT_OF_SET] * 20, ["a", "b", "c"])
+    single = scores.loglik.astype(np.float32)
+    double = Scores(scores.utterances, scores.languages, single.astype(np.float64))
+    value = METRICS[name](Scores(scores.utterances, scores.languages, single), key, None)
+    assert value == pytest.approx(METRICS[name](double, key, None), abs=1e-6)
+
+
+def test_checked_scores_are_the_same_test_set():
+    scores, key = make(["a", "b", "c", OUT_OF_SET] * 5, ["a", "b", "c"])
+    trials = checked(scores, key)
+    assert checked(trials, key) is trials
+    assert checked(trials, dict(key)) is not trials  # another key, other truths perhaps
+    for metric in (*METRICS.values(), *OPEN_SET_METRICS.values()):
+        assert metric(trials, key, None) == metric(scores, key, None)
+
+
+def test_answers_that_are_missing_are_counted():
+    scores, key = make(["a", "b", "a", "b"], ["a", "b"])
+    scores.loglik[1:] = np.eye(2)[[1, 0, 1]]
+    scores.loglik[0] = -np.inf
+    with pytest.warns(UserWarning, match="1 of 4 utterances have no answer: counted as missed"):
+        result = evaluate(scores, key)
+    assert result["num_without_answer"] == 1 and result["accuracy"] == 0.75
+    assert all(np.isfinite(value) for value in result.values() if isinstance(value, float))
+    scores.loglik[:] = -np.inf
+    with pytest.raises(IsoglossError, match="none has an answer"):
+        evaluate(scores, key)
+    scores.loglik[2] = [0.0, -np.inf]  # half an answer is none
+    with pytest.raises(IsoglossError, match="1 of 8 scores are not finite, first in utterance 'u2'"):
+        evaluate(scores, key)

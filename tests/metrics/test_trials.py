@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isogloss.metrics.trials import (
+from isogloss.metrics import (
     mark_out_of_set,
     read_scored_trials,
     read_scores,
@@ -57,7 +57,7 @@ def test_missing_trials_are_counted_and_rejected_on_request(tmp_path):
         read_scored_trials(tmp_path / "trials", tmp_path / "scores")
     with pytest.warns(UserWarning, match="3 of the 6 trials"):
         scores, _ = read_scored_trials(tmp_path / "trials", tmp_path / "scores", missing="reject")
-    assert scores.loglik.tolist() == [[-0.5, -3.0], [-9.0, -9.0], [-9.0, -9.0]]
+    assert scores.loglik.tolist() == [[-0.5, -3.0], [-np.inf, -np.inf], [-9.0, -9.0]]  # u2 has no answer at all
     with pytest.raises(IsoglossError, match=r"1 of 4 scores are missing, first 'zh' on 'u3'"):
         read_scores(tmp_path / "scores")
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from isogloss.phones.augment import FRAME_SHIFT
+from isogloss.frontend.augment import FRAME_SHIFT
 from isogloss.phones.neural import AlignedSpeech, num_frames
 
 

@@ -5,14 +5,15 @@ import pytest
 import torch
 from noise_phones import sound, speech
 
+from isogloss.config import AugmentConfig
+from isogloss.frontend.augment import FRAME_LENGTH, FRAME_SHIFT
 from isogloss.phones import neural
-from isogloss.phones.augment import FRAME_LENGTH, FRAME_SHIFT, AugmentOptions
 from isogloss.phones.frame_classifier import FrameClassifier, fit
 from isogloss.phones.neural import AlignedSpeech, NeuralOptions, NeuralPhones, log_mel, train
 from isogloss.types import IGNORE_PDF, IsoglossError
 
 SMALL = NeuralOptions(
-    channels=24, context=((5, 1), (3, 2)), copies=2, epochs=20, joined_seconds=(1.0, 2.0), augment=AugmentOptions(speed=(0.9, 1.1))
+    channels=24, context=((5, 1), (3, 2)), copies=2, epochs=20, joined_seconds=(1.0, 2.0), augment=AugmentConfig(speed=(0.9, 1.1))
 )  # fmt: skip
 
 

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 from noise_phones import speech
 
-from isogloss.phones.augment import AugmentOptions
+from isogloss.config import AugmentConfig
 from isogloss.phones.neural import NeuralOptions, log_mel, train
 from isogloss.phones.self_training import SelfTrainingOptions, confident_labels, self_train
 from isogloss.types import IGNORE_PDF, IsoglossError
 
-NO_CHANGE = AugmentOptions(
+NO_CHANGE = AugmentConfig(
     speed=(1.0, 1.0), room_probability=0, noise_probability=0, babble_probability=0, band_probability=0, codec_probability=0
 )  # fmt: skip
 OPTIONS = NeuralOptions(

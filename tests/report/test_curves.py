@@ -12,7 +12,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from isogloss.report import load_run
-from isogloss.report.curves import CURVE_POINTS, _thin, confusion_panels, det_panel, training_panels
+from isogloss.report.curves import CURVE_POINTS, confusion_panels, det_panel, thin, training_panels
 from isogloss.report.style import Panel
 
 FakeRun = Callable[..., Path]
@@ -110,10 +110,10 @@ def test_training_curves_show_only_what_was_logged(fake_run: FakeRun) -> None:
 
 def test_thinning_is_the_mean_of_equal_stretches() -> None:
     x = np.arange(4.0 * CURVE_POINTS)
-    thin_x, thin_y = _thin(x, x**2)
+    thin_x, thin_y = thin(x, x**2)
     assert len(thin_x) == CURVE_POINTS
     for i in range(CURVE_POINTS):
         assert thin_x[i] == pytest.approx(np.mean([4 * i + k for k in range(4)]))
         assert thin_y[i] == pytest.approx(np.mean([(4 * i + k) ** 2 for k in range(4)]))
     short = np.arange(5.0)
-    assert _thin(short, short)[1] is short
+    assert thin(short, short)[1] is short

@@ -9,8 +9,11 @@ import pytest
 import soundfile
 
 import isogloss.runtime.identifier as identifier_module
+from isogloss.backends import Head
+from isogloss.backends.calibration import Calibration
 from isogloss.frontend.frontend import FrontEnd
 from isogloss.runtime import load
+from isogloss.runtime.table import json_line
 from isogloss.types import IsoglossError
 
 LANGUAGES = ["cmn", "eng", "kaz"]  # of the tiny model
@@ -50,6 +53,55 @@ def test_the_answer_is_the_formula(identifier, tiny):
     assert answer.duration_seconds == 1.0
     assert answer.speech_seconds == pytest.approx(0.98)  # 98 whole 25-ms windows every 10 ms fit in one second
     assert json.loads(json.dumps(answer.to_dict())) == answer.to_dict()
+
+
+def test_calibrated_log_likelihoods_meet_the_priors(write_tiny, tiny):
+    """A back end whose scores are posteriors with the shares of its enrolment: Bayes' rule backwards, then forwards."""
+    samples, shares = noise(), np.array([0.7, 0.2, 0.1])
+    frames = len(FrontEnd(tiny.front_end)(samples, 16000))
+    biased = Head(LANGUAGES, tiny.classes.T, np.log(shares))
+    calibration = Calibration(LANGUAGES, [0.5, 2.0], np.array([0.3, 0.0, -0.3]), score_prior=shares)
+    path = write_tiny(backend_state=biased.state(), calibration_state=calibration.state())
+    prior = {"cmn": 0.1, "eng": 0.6, "kaz": 0.3}
+    answer = load(path)(samples, 16000, priors=prior)
+    scale = 0.5 + (2.0 - 0.5) * frames / (frames + 300)
+    loglik = scale * expected_loglik(tiny, samples) + [0.3, 0.0, -0.3] + np.log(list(prior.values()))
+    assert answer.probabilities == pytest.approx(dict(zip(LANGUAGES, softmax(loglik), strict=True)), rel=1e-3)
+
+
+def operating_point(threshold):
+    return {
+        "threshold": threshold,
+        "rate": "reject",
+        "at_most": 0.05,
+        "num_known": 99,
+        "num_unknown": 0,
+        "known_rejected": 0.04,
+        "unknown_accepted": None,
+    }
+
+
+def test_speech_below_the_threshold_is_unknown_whatever_is_asked(write_tiny, identifier):
+    plain = identifier(noise(), 16000)
+    score = sum(p * math.log(3 * p) for p in plain.probabilities.values())  # D(posterior ‖ flat)
+    accepted = load(write_tiny(open_set=operating_point(score - 1e-6)))(noise(), 16000)
+    assert accepted == plain
+    picky = load(write_tiny(open_set=operating_point(score + 1e-6)))
+    answer = picky(noise(), 16000)
+    assert (answer.status, answer.language, answer.probability) == ("unknown", None, None)
+    assert answer.probabilities == plain.probabilities
+    assert picky(noise(), 16000, allow=["eng"], priors={"eng": 0.9}).status == "unknown"
+    assert picky(np.zeros(16000, np.float32), 16000).status == "no_speech"
+    assert "unknown" in json_line("noise.wav", answer)
+
+
+def test_a_calibration_of_other_languages_is_refused(write_tiny):
+    path = write_tiny(calibration_state=Calibration(["cmn", "eng"]).state())
+    with pytest.raises(IsoglossError, match="the calibration is for cmn, eng"):
+        load(path)
+    path = write_tiny(calibration_state={"kind": np.array("fusion")})
+    with pytest.raises(IsoglossError, match="expected a calibration, found 'fusion'"):
+        load(path)
 
 
 def test_path_bytes_and_array_give_one_answer(identifier, tmp_path):

@@ -54,6 +54,40 @@ def test_what_goes_in_comes_out(write_tiny):
     assert manifest.provenance == {"corpus": "none", "licence": "Apache-2.0"}
 
 
+def test_calibration_and_operating_point_come_back(write_tiny):
+    point = {
+        "threshold": 0.25,
+        "rate": "reject",
+        "at_most": 0.05,
+        "num_known": 76,
+        "num_unknown": 0,
+        "known_rejected": 0.04,
+        "unknown_accepted": None,
+    }
+    plain = read_model_file(write_tiny())
+    assert plain.calibration_state is None and plain.manifest.open_set is None
+    model = read_model_file(write_tiny(calibration_state={"scales": np.array([2.0])}, open_set=point))
+    np.testing.assert_array_equal(model.calibration_state["scales"], [2.0])
+    assert model.manifest.open_set.model_dump() == point
+    assert "calibration.npz" in model.manifest.parts
+
+
+def test_a_calibration_that_was_taken_out_is_missed(write_tiny):
+    path = write_tiny(calibration_state={"scales": np.array([2.0])})
+    rewrite(path, calibration_npz=None)
+    with pytest.raises(IsoglossError, match="calibration.npz is missing"):
+        read_model_file(path)
+
+
+def test_a_file_of_version_1_is_read(write_tiny):
+    path = write_tiny()
+    with zipfile.ZipFile(path) as archive:
+        manifest = json.loads(archive.read("manifest.json"))
+    del manifest["open_set"]
+    rewrite(path, manifest_json=json.dumps({**manifest, "format_version": 1}).encode())
+    assert read_model_file(path).calibration_state is None
+
+
 def test_it_is_a_zip_that_other_tools_can_read_and_check(write_tiny):
     with zipfile.ZipFile(write_tiny()) as archive:
         assert sorted(archive.namelist()) == ["backend.npz", "manifest.json", "network.onnx"]
@@ -147,8 +181,8 @@ def test_missing_and_altered_parts(write_tiny, part):
 
 def test_a_newer_format_says_which_isogloss_reads_it(write_tiny):
     path = write_tiny()
-    edit_manifest(path, format_version=2, isogloss_version="3.1.4", new_field=True)
-    with pytest.raises(IsoglossError, match=r"isogloss 3\.1\.4 in format 2.*up to format 1.*isogloss>=3\.1\.4"):
+    edit_manifest(path, format_version=3, isogloss_version="3.1.4", new_field=True)
+    with pytest.raises(IsoglossError, match=r"isogloss 3\.1\.4 in format 3.*up to format 2.*isogloss>=3\.1\.4"):
         read_model_file(path)
 
 

@@ -7,11 +7,15 @@ import numpy as np
 import pytest
 
 import isogloss
+from isogloss.backends.open_set import certainty
 from isogloss.corpora import manifest
 from isogloss.frontend.store import Store, StoreWriter
+from isogloss.metrics import read_scores
 from isogloss.stages import features as features_stage
+from isogloss.stages.calibrate import calibrate, read_calibration
 from isogloss.stages.extract import Embeddings
 from isogloss.stages.features import features, open_frames, telephone_key, training_key
+from isogloss.stages.pack import pack
 from isogloss.stages.phones import phones
 from isogloss.stages.prepare import prepare, read_splits
 from isogloss.stages.recipe import run_recipe
@@ -117,6 +121,30 @@ def test_the_packed_model_scores_as_the_chain_did(ran, corpus):
         answer = identifier(corpus.parent / f"{name}.wav")
         expected = dict(zip(identifier.languages, np.exp(np.array(loglik, float)), strict=True))
         assert answer.probabilities == pytest.approx(expected, abs=5e-3)  # the chain's frames are stored as float16
+
+
+def test_a_packed_threshold_makes_the_runtime_say_unknown(ran, corpus, tmp_path):
+    out, _, _ = ran
+    fold = out / "seed1024" / "system5" / "fold0"
+    calibrated = calibrate(
+        fold / "scores" / "open.trials",
+        fold / "scores" / "head" / "open.scores",
+        tmp_path / "cal",
+        rate=("accept", 0.2),
+    )
+    packed = pack(fold / "model", fold / "backend", tmp_path / "x.isogloss", "head", calibration=calibrated)
+    identifier = isogloss.load(packed)
+    calibration, open_set = read_calibration(calibrated)
+    np.testing.assert_array_equal(identifier.calibration.offset, calibration.offset)
+    assert identifier.open_set == open_set and open_set.num_unknown == 4
+    scores = read_scores(fold / "scores" / "head" / "full.scores")
+    expected = calibration.apply(scores.loglik)
+    answers = [identifier(corpus.parent / f"{name}.wav") for name in scores.utterances]
+    for row, answer in zip(expected, answers, strict=True):
+        posteriors = dict(zip(scores.languages, np.exp(row), strict=True))
+        assert answer.probabilities == pytest.approx(posteriors, abs=0.02)  # the chain's frames are stored as float16
+        if abs(certainty(row[None])[0] - open_set.threshold) > 0.05:
+            assert (answer.status == "unknown") == open_set.is_unknown(row[None])[0]
 
 
 def test_features_go_on_after_a_kill(corpus, tiny, tmp_path, monkeypatch):

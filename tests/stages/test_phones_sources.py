@@ -153,6 +153,32 @@ def test_a_copy_is_decoded_from_its_own_audio_normalised_with_its_recording(
     assert differ and ["aaa2", "aaa3"] in inline
 
 
+def test_an_augmented_copy_has_the_labels_of_its_clip_whatever_was_done_to_it(
+    made, model_folder, corpus, tiny, tmp_path, inline
+):
+    """Neither a phone model nor phone times are taken from under the noise; the whistles at each frame's centre say what is."""
+    data, plain = made
+    config = tiny.features.model_copy(update={"augmented": 1, "channel": False})
+    frames = features(data, tmp_path / "frames", config)
+    stores, clean = open_frames(frames), open_frames(plain)
+    heard = Store(phones(data, frames, tmp_path / "heard", PhonesConfig(source="gmm", model=model_folder)))
+    without = Store(phones(data, plain, tmp_path / "without", PhonesConfig(source="gmm", model=model_folder)))
+    timed = Store(phones(data, frames, tmp_path / "timed", PhonesConfig(source="espeak", states_per_phone=1)))
+    augmented = [key for key in stores.frames if "#aug" in key]
+    assert len(augmented) == len(trained(data))
+    right = []
+    for key in augmented:
+        name, _, speed = key.replace("#aug1@", "#").partition("#")
+        true = tone_names(name, stores.voiced[key], float(speed))
+        assert [timed.meta["pdf_names"][label] for label in timed[key]] == [f"{tone}:0" for tone in true]
+        right += [NAMES[label] == tone for label, tone in zip(heard[key], true, strict=True)]
+    assert np.mean(right) > 0.9
+    for key in clean.frames:  # those that were there before are as they were
+        if "#telephone" not in key:
+            np.testing.assert_array_equal(heard[key], without[key])
+            np.testing.assert_array_equal(stores.frames[key], clean.frames[key])
+
+
 def test_labelling_goes_on_after_a_kill(made, model_folder, tmp_path, inline, monkeypatch):
     data, frames = made
     config = PhonesConfig(source="gmm", model=model_folder)

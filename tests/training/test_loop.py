@@ -1,58 +1,25 @@
 """A run: it learns, it resumes to the bit, it stops when numbers stop being numbers."""
 
+import contextlib
+import dataclasses
 import errno
 import json
+import logging
 
 import numpy as np
 import pytest
 import torch
+from tiny_run import CONFIG, make, nothing, read_data, weights, write_stores
 
-from isogloss.config import MarginConfig, TrainConfig
-from isogloss.frontend.store import Store, StoreWriter
+from isogloss.config import override
 from isogloss.systems import TABLE_1
-from isogloss.training import checkpoint, trained
-from isogloss.training.chunks import ChunkReader, chunk_table
-from isogloss.training.loop import Data, Run
+from isogloss.training import checkpoint, spec_augment, trained
 from isogloss.types import IsoglossError
-
-CONFIG = TrainConfig(
-    width=8, chunk_frames=20, hop_frames=20, batch_size=16, cycles=(1, 1), chunks_per_epoch=96, precision="fp32", threads=1,
-    log_every=2, checkpoint_every=4, learning_rate=1e-2, weight_decay=0.0, margin=MarginConfig(warmup_steps=3),
-)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Two languages that differ in the mean of one column; phones in another."""
-    root, generator = tmp_path_factory.mktemp("stores"), np.random.default_rng(0)
-    keys = [f"{language}{number}" for language in "xy" for number in range(12)]
-    with StoreWriter(root / "frames", np.float16, (4,)) as frames, StoreWriter(root / "labels", np.int16) as labels:
-        for key in keys:
-            pdfs = generator.integers(0, 5, 90)
-            rows = generator.normal(size=(90, 4))
-            rows[:, 0] += 3.0 * (key[0] == "y")
-            rows[:, 1] += pdfs
-            frames.add(key, rows)
-            labels.add(key, pdfs)
-    store = Store(root / "frames")
-    number = {"x": 0, "y": 1}
-
-    def table(chosen):
-        return chunk_table(store, chosen, [number[key[0]] for key in chosen], 20, 20)
-
-    train, valid = ([key for key in keys if (int(key[1:]) < 9) is first] for first in (True, False))
-    return Data(ChunkReader(store, Store(root / "labels"), 20), table(train), table(valid), 2)
-
-
-def make(data, folder, system="5", config=CONFIG):
-    folder.mkdir(exist_ok=True)
-    torch.set_num_threads(1)
-    network, loss = trained.build(TABLE_1[system], config, feature_dim=4, num_languages=2, num_pdfs=5)
-    return Run(network, loss, data, config, folder, "fingerprint")
-
-
-def weights(run):
-    return {**run.network.state_dict(), **{f"loss.{k}": v for k, v in run.loss.state_dict().items()}}
+    return read_data(write_stores(tmp_path_factory.mktemp("stores")))
 
 
 class Killed(Exception):
@@ -65,10 +32,6 @@ def kill_at(step):
             raise Killed
 
     return report
-
-
-def nothing(done, total):
-    pass
 
 
 def logged(folder):
@@ -121,16 +84,6 @@ def test_a_killed_run_ends_with_the_same_bits(data, tmp_path, step):
     assert whole.margins.summary() == resumed.margins.summary()
 
 
-def test_a_corrupt_checkpoint_is_skipped_for_the_one_before(data, tmp_path, caplog):
-    with pytest.raises(Killed):
-        make(data, tmp_path).finish(kill_at(9))
-    newest = sorted((tmp_path / "checkpoints").glob("*.pt"))[-1]
-    newest.write_bytes(newest.read_bytes()[:100])
-    state = checkpoint.latest(tmp_path / "checkpoints", "fingerprint")
-    assert state["step"] == 6 and "cannot be read" in caplog.text
-    assert checkpoint.latest(tmp_path / "checkpoints", "another") is None
-
-
 def test_a_run_with_other_options_does_not_lose_its_checkpoints_to_the_old_ones(data, tmp_path):
     make(data, tmp_path).finish(nothing)
     other = make(data, tmp_path)
@@ -166,8 +119,110 @@ def test_a_loss_that_is_no_number_stops_the_run(data, tmp_path):
     run = make(data, tmp_path)
     with torch.no_grad():
         run.network.encoder.tdnn1.affine.weight.fill_(float("nan"))
-    with pytest.raises(IsoglossError, match="step 0: loss nan.*learning rate"):
+    with pytest.raises(
+        IsoglossError, match="step 0: loss nan, language nan.*learning rate 0.01.*last checkpoint is not made yet"
+    ):
         run.finish(nothing)
+
+
+def test_a_gradient_that_is_no_number_is_named_with_its_place_and_the_last_checkpoint(data, tmp_path):
+    run = make(data, tmp_path)
+
+    def poison(done, total):
+        if done == 5:  # the forward pass stays finite
+            run.network.language.tdnn7.affine.bias.register_hook(lambda gradient: gradient * float("inf"))
+
+    with pytest.raises(IsoglossError) as caught:
+        run.finish(poison)
+    assert caught.match(
+        r"step 5: loss \d.*phone \d.*gradient norm (inf|nan), not finite first in network.language.tdnn7.affine.bias"
+    )
+    assert caught.match(r"step-000000004.pt: try a lower")
+    assert run.step == 5
+
+
+OPTIONS = {
+    "ema": ["average=ema", "ema_decay=0.9"],
+    "last": ["average=last", "average_epochs=2"],
+    "stop": ["early_stop=1", "cycles=[3, 3]", "average=ema"],
+    "plateau": ["schedule=plateau", "plateau_patience=1", "cycles=[4]", "monitor=valid_loss"],
+    "one cycle in parts": ["schedule=one_cycle", "accumulate=3"],
+}
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_whatever_a_run_remembers_survives_a_kill(data, tmp_path, options):
+    config = override(CONFIG, [*options, "spec_augment.time_masks=1", "spec_augment.time_width=4"])
+    augment = spec_augment.make(config.spec_augment, None)
+    whole = make(data, tmp_path / "whole", config=config, augment=augment)
+    whole.finish(nothing)
+    for step in (7, 9, 15):
+        with contextlib.suppress(Killed):
+            make(data, tmp_path / "killed", config=config, augment=augment).finish(kill_at(step))
+    resumed = make(data, tmp_path / "killed", config=config, augment=augment)
+    resumed.finish(nothing)
+    assert resumed.step == whole.step
+    assert all(torch.equal(value, weights(resumed)[name]) for name, value in weights(whole).items())
+    assert logged(tmp_path / "whole") == logged(tmp_path / "killed")
+
+
+def test_early_stop_ends_with_the_best_epoch(data, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    run = make(
+        data,
+        tmp_path,
+        config=override(CONFIG, ["early_stop=2", "cycles=[20]", "learning_rate=3e-2", "monitor=valid_loss"]),
+    )
+    seen = {}
+    end_epoch = run._end_epoch
+
+    def watching():
+        found = end_epoch()
+        seen[run.step] = {name: value.clone() for name, value in weights(run).items()}
+        return found
+
+    run._end_epoch = watching
+    run.finish(nothing)
+    losses = {line["step"]: line["valid_loss"] for line in logged(tmp_path) if "valid_loss" in line}
+    best = min(losses, key=losses.get)
+    assert run.step == best + 2 * run.steps_per_epoch < run.num_steps
+    assert all(torch.equal(value, seen[best][name]) for name, value in weights(run).items())
+    assert run.validate()["valid_loss"] == losses[best]
+    assert f"took the weights of step {best}, valid_loss" in caplog.text
+
+
+def test_the_mean_of_the_last_epochs_is_what_it_says(data, tmp_path):
+    run = make(data, tmp_path, config=override(CONFIG, ["average=last", "average_epochs=2", "cycles=[4]"]))
+    seen = []
+
+    def note(done, total):
+        if done % run.steps_per_epoch == 0:
+            seen.append({name: value.detach().double().clone() for name, value in run.objective.named_parameters()})
+
+    run.finish(note)
+    for name, value in run.objective.named_parameters():
+        torch.testing.assert_close(value.double(), (seen[-1][name] + seen[-2][name]) / 2, rtol=1e-5, atol=1e-6)
+
+
+def test_augmentation_is_for_training_and_a_function_of_seed_epoch_and_step(data, tmp_path):
+    calls = []
+
+    def augment(features, seed, epoch, step):
+        calls.append((len(features), seed, epoch, step))
+        return features * 2
+
+    run = make(data, tmp_path, config=override(CONFIG, ["accumulate=2"]), augment=augment)
+    run.finish(nothing)
+    assert calls == [(16, 1024, step // 6, step) for step in range(12)]
+
+
+def test_what_goes_by_validation_needs_some(data, tmp_path):
+    without = dataclasses.replace(data, valid=None)
+    for option in ("early_stop=1", "schedule=plateau"):
+        with pytest.raises(IsoglossError, match="go by valid_cavg, but no validation clip has 20 voiced frames"):
+            make(without, tmp_path, config=override(CONFIG, [option]))
+    with pytest.raises(IsoglossError, match="average=last takes the mean"):
+        override(CONFIG, ["average=last", "early_stop=1"])
 
 
 def test_the_margin_log_holds_three_batches_and_every_sample(data, tmp_path):
@@ -178,7 +233,7 @@ def test_the_margin_log_holds_three_batches_and_every_sample(data, tmp_path):
     assert all(len(batch["beta_p"]) == CONFIG.batch_size for batch in summary["batches"])
     assert sum(summary["histogram"]["counts"]) == run.num_steps * CONFIG.batch_size
     edges = summary["histogram"]["edges"]
-    assert edges == sorted(edges) and edges[0] <= summary["mean"] <= summary["max"] <= edges[-1] * (1 + 1e-6)
+    assert edges == sorted(edges) and edges[0] <= summary["mean"] <= summary["max"] <= edges[-1] * (1 + 1e-5)
 
 
 def test_a_saved_model_gives_the_same_embedding(data, tmp_path):

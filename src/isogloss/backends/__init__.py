@@ -1,30 +1,53 @@
-"""From embeddings [U, E] to scores [U, C], arrays only. To add one: a file like olr2020.py, and a line in BACKENDS."""
+"""From embeddings [U, E] to scores [U, C], arrays only. To add a scorer or transform: a file, and a line in chain.py."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from isogloss.backends.adaptation import adapt_plda, coral, coral_plus
+from isogloss.backends.chain import SCORERS, TRANSFORMS, Chain, Scorer, from_spec
+from isogloss.backends.cosine import Cosine
+from isogloss.backends.gaussian import Gaussian
 from isogloss.backends.head import Head
 from isogloss.backends.lda import LDA
 from isogloss.backends.length_norm import centred_unit_length, check_embeddings, sqrt_dim_length, unit_length
 from isogloss.backends.logistic import LogisticRegression
 from isogloss.backends.olr2020 import OLR2020
+from isogloss.backends.plda import PLDA
+from isogloss.backends.plda_model import PldaModel
 from isogloss.backends.temperature import fit_temperature
+from isogloss.backends.transforms import Affine, Centre, LengthNorm
+from isogloss.backends.whitening import WCCN, PCAWhitening
 from isogloss.types import IsoglossError
 
 __all__ = [
     "BACKENDS",
     "LDA",
     "OLR2020",
+    "PLDA",
+    "TRANSFORMS",
+    "WCCN",
+    "Affine",
     "Backend",
+    "Centre",
+    "Chain",
+    "Cosine",
+    "Gaussian",
     "Head",
+    "LengthNorm",
     "LogisticRegression",
+    "PCAWhitening",
+    "PldaModel",
+    "adapt_plda",
     "centred_unit_length",
     "check_embeddings",
+    "coral",
+    "coral_plus",
     "fit_temperature",
     "load_backend",
+    "make_backend",
     "sqrt_dim_length",
     "unit_length",
 ]
@@ -44,7 +67,16 @@ class Backend(Protocol):
         """Plain arrays, "kind" among them, that `load_backend` makes the same back end of."""
 
 
-BACKENDS: dict[str, type[OLR2020] | type[Head]] = {"olr2020": OLR2020, "head": Head}
+BACKENDS: dict[str, Any] = {"olr2020": OLR2020, "head": Head, "chain": Chain, **SCORERS}
+"""Kind → class, whose `from_state` loads what `state` saved."""
+
+
+def make_backend(name: str, lda_dim: int | Literal["auto"] = "auto") -> Scorer:
+    """An unfitted back end: "olr2020", a scorer such as "plda", or a chain such as "lda+centre+length+plda" (chain.py).
+
+    lda_dim is for an LDA that states no dims. Raises IsoglossError for what there is not.
+    """
+    return OLR2020(lda_dim) if name == "olr2020" else from_spec(name, lda_dim)
 
 
 def load_backend(state: dict[str, np.ndarray]) -> Backend:

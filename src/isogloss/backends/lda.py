@@ -16,45 +16,50 @@ from typing import Literal
 
 import numpy as np
 
-from isogloss.backends.length_norm import check_embeddings
+from isogloss.backends.covariance import NULL_SPACE, class_means
+from isogloss.backends.length_norm import check_embeddings, unit_length
+from isogloss.backends.transforms import Affine
 from isogloss.types import OUT_OF_SET, IsoglossError
 
 EIGENVALUE_FLOOR = 1e-6
 """Of within', relative to its largest: Kaldi's --covariance-floor."""
 
-NULL_SPACE = 1e-10
-"""An eigenvalue below this share of the largest is a direction the embeddings do not span (fewer embeddings than
-dimensions). Left out: there Kaldi refuses, and an arbitrary direction would be noise made large."""
 
-
-class LDA:
+class LDA(Affine):
     """y = weight x + offset, [U, E] → [U, dims].
 
     dims: "auto" is C − 1, every direction that is determined (fewer if the embeddings span less); or a number, at most
-    what they span (the OLR recipe: 100).
+    what they span (the OLR recipe: 100). estimate_on_unit_length: another quirk of that recipe, whose LDA is estimated
+    on embeddings of length 1 and applied to them as they are.
     """
 
-    def __init__(self, dims: int | Literal["auto"] = "auto", total_covariance_factor: float = 0.1) -> None:
+    def __init__(
+        self,
+        dims: int | Literal["auto"] = "auto",
+        total_covariance_factor: float = 0.1,
+        estimate_on_unit_length: bool = False,
+    ) -> None:
+        super().__init__(np.empty((0, 0)), np.empty(0))  # [dims, E], [dims]
         if dims != "auto" and dims < 1:
             raise IsoglossError(f"LDA to {dims} dimensions; expected 'auto' or at least 1")
         if not 0 <= total_covariance_factor <= 1:
             raise IsoglossError(f"total-covariance factor {total_covariance_factor}; expected 0 to 1 (OLR has 0.1)")
         self.dims = dims
         self.total_covariance_factor = total_covariance_factor
-        self.weight = np.empty((0, 0))  # [dims, E]
-        self.offset = np.empty(0)  # [dims]
+        self.estimate_on_unit_length = estimate_on_unit_length
 
     def fit(self, embeddings: np.ndarray, languages: list[str]) -> LDA:
-        """Estimate from embeddings [U, E] as they are (the OLR recipe gives unit-length ones).
+        """Estimate from embeddings [U, E].
 
         Raises IsoglossError for fewer than two languages, more dims than are spanned, embeddings that do not vary.
         """
         x = check_embeddings(embeddings)
+        if self.estimate_on_unit_length:
+            x = unit_length(x)
         names, index = enrolled_languages(languages, len(x))
         mean = x.mean(axis=0)
         x = x - mean
-        count = np.bincount(index)
-        means = np.eye(len(names))[index].T @ x / count[:, None]  # [C, E]
+        means, count = class_means(x, index)
         total = x.T @ x / len(x)
         between = (means * count[:, None]).T @ means / len(x)
         within = total - between
@@ -67,6 +72,7 @@ class LDA:
                 f"{len(x)} embeddings of {len(names)} languages do not vary within a language; LDA needs several "
                 "different utterances of at least one: are the embeddings all the same?"
             )
+        # The rest is left out: there Kaldi refuses, and an arbitrary direction would be noise made large.
         spanned = variance > NULL_SPACE * variance[-1]
         num_spanned = int(spanned.sum())
         dims = min(len(names) - 1, num_spanned) if self.dims == "auto" else self.dims
@@ -84,10 +90,6 @@ class LDA:
         self.weight = weight * np.sign(weight[np.arange(dims), largest])[:, None]
         self.offset = -self.weight @ mean
         return self
-
-    def transform(self, embeddings: np.ndarray) -> np.ndarray:
-        """[U, E] → [U, dims] float64."""
-        return check_embeddings(embeddings, self.weight.shape[1]) @ self.weight.T + self.offset
 
 
 def enrolled_languages(languages: list[str], num_embeddings: int) -> tuple[list[str], np.ndarray]:

@@ -12,55 +12,23 @@ from typing import Literal
 
 import numpy as np
 
+from isogloss.backends.chain import Chain
 from isogloss.backends.lda import LDA
-from isogloss.backends.length_norm import centred_unit_length, check_embeddings, unit_length
 from isogloss.backends.logistic import LogisticRegression
+from isogloss.backends.transforms import Affine, Centre, LengthNorm
 
 
-class OLR2020:
-    """lda_dim: "auto" (C − 1) or a number up to E."""
-
-    kind = "olr2020"
+class OLR2020(Chain):
+    """lda_dim: "auto" (C − 1) or a number up to E. Saved as the chain that it is."""
 
     def __init__(self, lda_dim: int | Literal["auto"] = "auto") -> None:
-        self.lda = LDA(lda_dim)
-        self.mean = np.empty(0)  # [dims], of the enrolment set after LDA
-        self.logistic = LogisticRegression()
-
-    @property
-    def languages(self) -> list[str]:
-        """The enrolled languages, sorted: the columns of `loglik`. Empty before `fit`."""
-        return self.logistic.languages
-
-    def fit(self, embeddings: np.ndarray, languages: list[str]) -> OLR2020:
-        """From enrolment embeddings [U, E] and their languages. Raises IsoglossError as its parts do."""
-        x = check_embeddings(embeddings)
-        projected = self.lda.fit(unit_length(x), languages).transform(x)
-        self.mean = projected.mean(axis=0)
-        self.logistic.fit(centred_unit_length(projected, self.mean), languages)
-        return self
-
-    def loglik(self, embeddings: np.ndarray) -> np.ndarray:
-        """[U, E] → [U, C] log-posteriors, natural log."""
-        return self.logistic.loglik(centred_unit_length(self.lda.transform(embeddings), self.mean))
-
-    def state(self) -> dict[str, np.ndarray]:
-        """All it takes to score, as plain arrays (names as unicode arrays: no pickle)."""
-        return {
-            "kind": np.array(self.kind),
-            "languages": np.array(self.languages),
-            "lda_weight": self.lda.weight,
-            "lda_offset": self.lda.offset,
-            "mean": self.mean,
-            "logistic_weight": self.logistic.weight,
-        }
+        super().__init__([LDA(lda_dim, estimate_on_unit_length=True), Centre(), LengthNorm()], LogisticRegression())
 
     @classmethod
-    def from_state(cls, state: dict[str, np.ndarray]) -> OLR2020:
-        """The inverse of `state`."""
-        backend = cls(lda_dim=len(state["lda_weight"]))
-        backend.lda.weight, backend.lda.offset = state["lda_weight"], state["lda_offset"]
-        backend.mean = state["mean"]
-        backend.logistic.languages = state["languages"].tolist()
-        backend.logistic.weight = state["logistic_weight"]
-        return backend
+    def from_state(cls, state: dict[str, np.ndarray]) -> Chain:
+        """From a file of version 0.1.0, which named the four parts."""
+        centre = Centre()
+        centre.mean = state["mean"]
+        languages = state["languages"].tolist()
+        logistic = LogisticRegression.from_weights(state["logistic_weight"], np.arange(len(languages)), languages)
+        return Chain([Affine(state["lda_weight"], state["lda_offset"]), centre, LengthNorm()], logistic)

@@ -1,5 +1,7 @@
 """Heads × margins = all of Table 1: every loss of the paper is a head fed a constant or a phoneme-aware margin.
 
+For any PyTorch training, not this project's alone: docs/losses.md.
+
 Imports torch and isogloss.types only. Angles are in radians. A new head: one file, one line in HEADS.
 """
 
@@ -7,6 +9,7 @@ from isogloss.losses.apm import APMSoftmax
 from isogloss.losses.heads import AAMSoftmax, AMSoftmax, ASoftmax, CosineHead, Softmax
 from isogloss.losses.margins import PRESETS, ConstantMargin, Margin, PhonemeAwareMargin
 from isogloss.losses.multitask import LossParts, MultitaskLoss
+from isogloss.losses.scheduled import ScheduledMargin
 
 HEADS: dict[str, type[Softmax] | type[CosineHead]] = {
     "softmax": Softmax,
@@ -29,5 +32,6 @@ __all__ = [
     "Margin",
     "MultitaskLoss",
     "PhonemeAwareMargin",
+    "ScheduledMargin",
     "Softmax",
 ]

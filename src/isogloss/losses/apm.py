@@ -23,10 +23,12 @@ class APMSoftmax(nn.Module):
         form: "am", margin on the cosine, or "aam", margin on the angle (radians).
         m, beta, scale: 0.2 and 10 are the paper's; s = 30 the authors' toolkit's.
         boundary: what the "aam" form does beyond θ + P = π, see `shifted_cosine`.
-        preset: how p is read, a key of PRESETS; `options` are PhonemeAwareMargin's and override it.
+        preset: how p is read, a key of PRESETS; `options` are PhonemeAwareMargin's and override it. The default has the
+            mean margin m + β·0.002, which Table 1 prints, in a batch of any size; `paper` has m + β/B.
+        num_subcentres: weights per language, see `CosineHead`.
 
     Shape: embedding [B, E], labels [B] int64, phone_logits [B, T, K] → the mean loss over B, a float32 scalar.
-    In evaluation mode the margin is off; `head.logits(embedding)` gives the scores [B, C].
+    In evaluation mode the margin is off and phone_logits may be None; `head.logits(embedding)` gives the scores [B, C].
 
     The phoneme branch's own loss L_p is not in it: see `MultitaskLoss` for eq. 9.
     """
@@ -40,7 +42,8 @@ class APMSoftmax(nn.Module):
         beta: float = 10.0,
         scale: float = 30.0,
         boundary: Boundary = "linear",
-        preset: str = "paper",
+        preset: str = "literal_scaled",
+        num_subcentres: int = 1,
         **options: Any,
     ) -> None:
         super().__init__()
@@ -49,12 +52,13 @@ class APMSoftmax(nn.Module):
         if preset not in PRESETS:
             raise IsoglossError(f"preset {preset!r}; expected one of {', '.join(PRESETS)}")
         self.head: CosineHead = (
-            AMSoftmax(embedding_dim, num_languages, scale)
+            AMSoftmax(embedding_dim, num_languages, scale, num_subcentres)
             if form == "am"
-            else AAMSoftmax(embedding_dim, num_languages, scale, boundary)
+            else AAMSoftmax(embedding_dim, num_languages, scale, boundary, num_subcentres)
         )
         self.margin = PhonemeAwareMargin(m, beta, **(PRESETS[preset] | options))
 
-    def forward(self, embedding: Tensor, labels: Tensor, phone_logits: Tensor) -> Tensor:
-        margin = self.margin(phone_logits)
-        return self.head(embedding, labels, margin.total if self.training else None)
+    def forward(self, embedding: Tensor, labels: Tensor, phone_logits: Tensor | None) -> Tensor:
+        if not self.training:
+            return self.head(embedding, labels)
+        return self.head(embedding, labels, self.margin(phone_logits).total)

@@ -19,7 +19,8 @@ def shifted_cosine(cosine: Tensor, margin: Tensor, boundary: Boundary) -> Tensor
 
     Shape: cosine [B] and margin [B] (radians), float32 or float64 → [B].
 
-    Beyond θ + P = π the cosine turns upward again and the loss would *reward* a larger angle. The rule says what then:
+    Beyond θ + P = π the cosine turns upward again and the loss would *reward* a larger angle. The rule says what then
+    (for P < 0, a bonus, there is nothing to say, and all but easy are the cosine itself):
 
     * linear: cos θ − P·sin P, ArcFace's own; falls with θ, but for P > 2.33 it starts above −1, so it is not monotone
     * clamp: −1, as if θ + P were π; monotone for every P, but the target logit has no gradient there
@@ -33,7 +34,7 @@ def shifted_cosine(cosine: Tensor, margin: Tensor, boundary: Boundary) -> Tensor
         return shifted
     if boundary == "easy":
         return torch.where(cosine > 0, shifted, cosine)
-    beyond = (cosine < -torch.cos(margin)) | (margin >= math.pi)  # θ > π − P
+    beyond = ((margin > 0) & (cosine < -torch.cos(margin))) | (margin >= math.pi)  # θ > π − P
     if boundary == "clamp":
         return torch.where(beyond, -torch.ones_like(shifted), shifted)
     return torch.where(beyond, cosine - margin * torch.sin(margin), shifted)

@@ -2,6 +2,7 @@
 
 A head knows nothing of where a margin comes from; `margins` knows nothing of heads. Margins are computed in float32
 with autocast off; loss and gradients are finite in float32, bfloat16 and float16 for every embedding, zero included.
+All of it compiles as one graph (`torch.compile(head, fullgraph=True)`).
 """
 
 from __future__ import annotations
@@ -14,19 +15,42 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from isogloss.losses.boundary import Boundary, shifted_cosine
+from isogloss.losses.checks import require
+from isogloss.losses.snapshot import snapshot
 from isogloss.types import IsoglossError
 
 MIN_NORM = 1e-3
 """A shorter embedding or class weight has no direction: 1/MIN_NORM bounds the gradient of x/‖x‖, in float16 too."""
 
+MAX_ANGULAR_MARGIN = 8
+"""Largest m of A-Softmax: a bound that is known beforehand keeps its cos(mθ) one graph. Its papers use 1 to 4."""
+
 
 def check_labels(labels: Tensor, num_languages: int) -> None:
-    """IsoglossError unless every label is in [0, num_languages)."""
-    if bool(((labels < 0) | (labels >= num_languages)).any()):
-        raise IsoglossError(
+    """IsoglossError unless every label is in [0, num_languages); compiled or on a GPU a RuntimeError, see `require`."""
+    require(
+        ((labels >= 0) & (labels < num_languages)).all(),
+        f"expected language labels from 0 to {num_languages - 1}",
+        lambda: (
             f"language labels from {int(labels.min())} to {int(labels.max())}; expected 0 to {num_languages - 1}: "
             "was the head built for another list of languages? An out-of-set utterance has no label to train on"
-        )
+        ),
+    )
+
+
+def unit_rows(x: Tensor) -> Tensor:
+    """x/max(‖x‖, MIN_NORM) of every row of [N, E], also where ‖x‖² would overflow."""
+    return F.normalize(x / _largest(x), eps=1.0)
+
+
+def row_lengths(x: Tensor) -> Tensor:
+    """‖x‖ of every row of [N, E], [N, 1], also where ‖x‖² would overflow."""
+    return _largest(x) * torch.linalg.vector_norm(x / _largest(x), dim=1, keepdim=True)
+
+
+def _largest(x: Tensor) -> Tensor:
+    """A size to divide rows by, [N, 1]. Neither ‖x‖ nor x/‖x‖ depends on it, so it needs no gradient."""
+    return x.detach().abs().amax(dim=1, keepdim=True).clamp_min(MIN_NORM)
 
 
 def at_least_float32(*tensors: Tensor) -> list[Tensor]:
@@ -53,10 +77,10 @@ class Softmax(nn.Module):
         nn.init.zeros_(self.affine.bias)
 
     def forward(self, embedding: Tensor, labels: Tensor, margin: float | Tensor | None = None) -> Tensor:
-        if margin is not None and bool(torch.as_tensor(margin).ne(0).any()):
-            raise IsoglossError(
-                f"margin {margin} for Softmax; expected 0, eq. 1 has no margin: use head am or aam, or set m to 0"
-            )
+        if isinstance(margin, Tensor):
+            require((margin == 0).all(), "Softmax: expected margin 0", lambda: self._no_margin(margin.abs().max()))
+        elif margin:
+            raise IsoglossError(self._no_margin(margin))
         check_labels(labels, self.num_languages)
         return F.cross_entropy(self.logits(embedding), labels)
 
@@ -66,34 +90,46 @@ class Softmax(nn.Module):
             x, weight, bias = at_least_float32(embedding, self.affine.weight, self.affine.bias)
             return F.linear(x, weight, bias)
 
+    def _no_margin(self, margin: float | Tensor) -> str:
+        return (
+            f"margin {float(margin):g} for Softmax; expected 0, eq. 1 has no margin: use head am or aam, or set m to 0"
+        )
+
 
 class CosineHead(nn.Module, ABC):
     """What A-, AM- and AAM-Softmax share: cos θ_j between x and W_j, the target's replaced by φ(θ) (eq. 3, 5, 7, 14).
 
     A subclass gives `target_logit`, the φ of its paper, and may override `size`, the factor before all cosines.
 
+    Args:
+        num_subcentres: weights per language; cos θ_j is that of the nearest (Deng et al., "Sub-center ArcFace", ECCV
+            2020), so that dialects and channels of a language, or its mislabelled clips, may lie apart. 1: none.
+
+    `weight` is [C·num_subcentres, E], the rows of a language one after the other.
+
     Shape: embedding [B, E], labels [B] int64, margin a number, [B], or None → the mean loss over B, a float32 scalar.
     None is margin off, as in evaluation.
 
-    Errors: IsoglossError for a label outside [0, num_languages).
+    Errors: IsoglossError for a label outside [0, num_languages), and for a margin of another shape.
     """
 
-    def __init__(self, embedding_dim: int, num_languages: int, scale: float = 30.0) -> None:
+    def __init__(self, embedding_dim: int, num_languages: int, scale: float = 30.0, num_subcentres: int = 1) -> None:
         super().__init__()
-        self.num_languages = num_languages
+        if num_subcentres < 1:
+            raise IsoglossError(f"num_subcentres {num_subcentres}; expected 1 (none) or more, 2 or 3 are usual")
+        self.num_languages, self.num_subcentres = num_languages, num_subcentres
         self.scale = scale
-        self.weight = nn.Parameter(torch.empty(num_languages, embedding_dim))
+        self.weight = nn.Parameter(torch.empty(num_languages * num_subcentres, embedding_dim))
         nn.init.normal_(self.weight, std=0.01)  # as in ASV-Subtools; only the direction enters the loss
 
-    def forward(self, embedding: Tensor, labels: Tensor, margin: float | Tensor | None) -> Tensor:
+    def forward(self, embedding: Tensor, labels: Tensor, margin: float | Tensor | None = None) -> Tensor:
         check_labels(labels, self.num_languages)
         if margin is None:
             return F.cross_entropy(self.logits(embedding), labels)
         index = labels.unsqueeze(1)  # [B, 1]
         with torch.autocast(embedding.device.type, enabled=False):
             cosine = self.cosines(embedding)
-            per_sample = torch.as_tensor(margin, dtype=cosine.dtype, device=cosine.device).expand(len(labels))
-            target = self.target_logit(cosine.gather(1, index).squeeze(1), per_sample)
+            target = self.target_logit(cosine.gather(1, index).squeeze(1), _per_sample(margin, cosine))
             logits = self.size(embedding) * cosine.scatter(1, index, target.unsqueeze(1))
             return F.cross_entropy(logits, labels)
 
@@ -105,7 +141,10 @@ class CosineHead(nn.Module, ABC):
     def cosines(self, embedding: Tensor) -> Tensor:
         """cos θ_j = W_j·x / (‖W_j‖ ‖x‖): [B, C], float32 or wider; may pass ±1 by one rounding step."""
         x, weight = at_least_float32(embedding, self.weight)
-        return F.linear(F.normalize(x, eps=MIN_NORM), F.normalize(weight, eps=MIN_NORM))
+        cosine = F.linear(unit_rows(x), unit_rows(weight))
+        if self.num_subcentres == 1:
+            return cosine
+        return cosine.view(len(x), self.num_languages, self.num_subcentres).amax(dim=2)
 
     def size(self, embedding: Tensor) -> Tensor | float:
         """The factor before the cosines: the scale s, a number or [B, 1]."""
@@ -116,10 +155,22 @@ class CosineHead(nn.Module, ABC):
         """φ(θ) of the target language, before the scale: cosine [B], margin [B] → [B]."""
 
 
+def _per_sample(margin: float | Tensor, cosine: Tensor) -> Tensor:
+    """The margin as [B], of the cosines' type and device."""
+    if not isinstance(margin, Tensor):
+        return cosine.new_full((len(cosine),), margin)
+    if margin.dim() > 1 or (margin.dim() == 1 and len(margin) != len(cosine)):
+        raise IsoglossError(
+            f"margin of shape {list(margin.shape)} for {len(cosine)} embeddings; expected a number or one per sample, "
+            f"[{len(cosine)}]: was it made for another batch?"
+        )
+    return margin.to(cosine.device, cosine.dtype, non_blocking=True).expand(len(cosine))
+
+
 class AMSoftmax(CosineHead):
     """Additive-margin Softmax: φ(θ) = cos θ − m (eq. 5, 6); with m = P_i per sample, APM-Softmax (eq. 14, 15).
 
-    Args: scale is s. The paper does not give it; 30 is the authors' toolkit's.
+    Args: scale is s. The paper does not give it; 30 is the authors' toolkit's. num_subcentres: see CosineHead.
     """
 
     def target_logit(self, cosine: Tensor, margin: Tensor) -> Tensor:
@@ -132,13 +183,19 @@ class AAMSoftmax(CosineHead):
     Deviation: eq. 8 is printed cos θ + m, which would reward a wrong angle; the paper it cites (ArcFace) and eq. 16
     put m inside the cosine, and so does this.
 
-    Args: scale as in AMSoftmax; boundary: linear, clamp, easy or none, what to do beyond θ + P = π: `shifted_cosine`.
+    Args: scale and num_subcentres as in AMSoftmax; boundary: linear, clamp, easy or none, what to do beyond θ + P = π:
+    `shifted_cosine`.
     """
 
     def __init__(
-        self, embedding_dim: int, num_languages: int, scale: float = 30.0, boundary: Boundary = "linear"
+        self,
+        embedding_dim: int,
+        num_languages: int,
+        scale: float = 30.0,
+        boundary: Boundary = "linear",
+        num_subcentres: int = 1,
     ) -> None:
-        super().__init__(embedding_dim, num_languages, scale)
+        super().__init__(embedding_dim, num_languages, scale, num_subcentres)
         if boundary not in get_args(Boundary):
             raise IsoglossError(f"boundary {boundary!r}; expected one of {', '.join(get_args(Boundary))}")
         self.boundary = boundary
@@ -150,11 +207,11 @@ class AAMSoftmax(CosineHead):
 class ASoftmax(CosineHead):
     """Angular Softmax: φ(θ) = (−1)^k cos(mθ) − 2k for θ in [kπ/m, (k+1)π/m], times ‖x‖ (eq. 3, 4).
 
-    The margin m is a whole number ≥ 1 that multiplies the angle; 1 is no margin. Training starts near the plain cosine:
-    the target is (λ cos θ + φ)/(1 + λ), λ = max(lambda_min, lambda_base/(1 + lambda_decay·step)), as in SphereFace
+    The margin m is a whole number, 1 to 8, that multiplies the angle; 1 is no margin. Training starts near the plain
+    cosine: the target is (λ cos θ + φ)/(1 + λ), λ = max(lambda_min, lambda_base/(1 + lambda_decay·step)), as in SphereFace
     (lambda_base = lambda_min = 0: no annealing). `step` counts training calls and is saved with the weights.
 
-    Errors: IsoglossError for an m that is no whole number ≥ 1, as a phoneme-aware margin never is.
+    Errors: IsoglossError for an m that is no such whole number, as a phoneme-aware or a scheduled margin never is.
     """
 
     step: Tensor
@@ -166,34 +223,39 @@ class ASoftmax(CosineHead):
         lambda_base: float = 1000.0,
         lambda_min: float = 5.0,
         lambda_decay: float = 0.12,
+        num_subcentres: int = 1,
     ) -> None:
-        super().__init__(embedding_dim, num_languages)
+        super().__init__(embedding_dim, num_languages, num_subcentres=num_subcentres)
         self.lambda_base, self.lambda_min, self.lambda_decay = lambda_base, lambda_min, lambda_decay
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
 
-    def forward(self, embedding: Tensor, labels: Tensor, margin: float | Tensor | None) -> Tensor:
+    def forward(self, embedding: Tensor, labels: Tensor, margin: float | Tensor | None = None) -> Tensor:
         loss = super().forward(embedding, labels, margin)
         if self.training:
             self.step += 1
         return loss
 
     def size(self, embedding: Tensor) -> Tensor:
-        return torch.linalg.vector_norm(at_least_float32(embedding)[0], dim=1, keepdim=True)  # ‖x‖ [B, 1]
+        return row_lengths(at_least_float32(embedding)[0])
 
     def target_logit(self, cosine: Tensor, margin: Tensor) -> Tensor:
-        if bool(((margin < 1) | (margin != margin.round())).any()):
-            raise IsoglossError(
-                f"margin {float(margin.min()):g} for A-Softmax; expected a whole number ≥ 1, it multiplies the angle: "
-                "set m to 2, 3 or 4, or use head am or aam for an additive margin"
-            )
+        require(
+            ((margin >= 1) & (margin <= MAX_ANGULAR_MARGIN) & (margin == margin.round())).all(),
+            f"A-Softmax: expected whole margins from 1 to {MAX_ANGULAR_MARGIN}",
+            lambda: (
+                f"margins from {float(margin.min()):g} to {float(margin.max()):g} for A-Softmax; expected a whole number "
+                f"from 1 to {MAX_ANGULAR_MARGIN}, it multiplies the angle: set m to 2, 3 or 4, or use head am or aam for "
+                "an additive margin"
+            ),
+        )
         # cos(mθ) as the Chebyshev polynomial T_m(cos θ): no arc cosine, so no infinite slope at cos θ = ±1.
         before, now = torch.ones_like(cosine), cosine
         multiple = cosine
-        for order in range(2, int(margin.max()) + 1):
+        for order in range(2, MAX_ANGULAR_MARGIN + 1):
             before, now = now, 2 * cosine * now - before
             multiple = torch.where(margin == order, now, multiple)
         theta = torch.acos(cosine.detach().clamp(-1, 1))
         k = torch.minimum((margin * theta / torch.pi).floor(), margin - 1)
         phi = (1 - 2 * (k % 2)) * multiple - 2 * k  # eq. 4
-        lam = (self.lambda_base / (1 + self.lambda_decay * self.step)).clamp_min(self.lambda_min)
+        lam = (self.lambda_base / (1 + self.lambda_decay * snapshot(self.step))).clamp_min(self.lambda_min)
         return (lam * cosine + phi) / (1 + lam)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from isogloss.losses.phone_frames import PhoneFrames, read_phone_frames
+from isogloss.losses.snapshot import snapshot
 from isogloss.types import IsoglossError
 
 Statistic = Literal["mean_max_posterior", "sum_max_posterior", "mean_max_logit", "max_logit"]
@@ -79,8 +81,9 @@ class PhonemeAwareMargin(nn.Module):
     Errors: IsoglossError for an unknown option, or for one that divides by a statistic that may be negative.
     Warns if nothing keeps m + β·p below π, where the angle of the AAM form turns over.
 
-    "Batch" is the tensor passed in: under gradient accumulation or several processes it should be the whole loss batch,
-    and `_whole_batch` is the one place to gather it.
+    "Batch" is the tensor passed in. Under gradient accumulation or in several processes that is a part of the loss batch:
+    set `whole_batch` to a function from the part's statistics [B] to those of the whole loss batch [N] (order is free), and
+    p is what it would be in one piece, as are `step` and `running_mean` if they move once per loss batch.
     """
 
     step: Tensor
@@ -119,6 +122,7 @@ class PhonemeAwareMargin(nn.Module):
         self.m, self.beta = m, beta
         self.statistic, self.normalise, self.target_mean = statistic, normalise, target_mean
         self.detach, self.warmup_steps, self.max_margin = detach, warmup_steps, max_margin
+        self.whole_batch: Callable[[Tensor], Tensor] | None = None
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
         self.register_buffer("running_mean", torch.zeros(()))
 
@@ -134,10 +138,11 @@ class PhonemeAwareMargin(nn.Module):
         own = self._segment_statistic(frames)
         if self.detach:
             own = own.detach()
-        p = self._normalise(own, self._whole_batch(own), num_frames=frames.max_logit.shape[1])
+        whole = own if self.whole_batch is None else self.whole_batch(own)
+        p = self._normalise(own, whole, num_frames=frames.max_logit.shape[1])
         beta_p = self.beta * p
         if self.warmup_steps:
-            beta_p = beta_p * (self.step / self.warmup_steps).clamp(max=1)
+            beta_p = beta_p * (snapshot(self.step) / self.warmup_steps).clamp(max=1)
         if self.training:
             self.step += 1
         total = self.m + beta_p  # eq. 12
@@ -156,9 +161,10 @@ class PhonemeAwareMargin(nn.Module):
             return max_posterior.sum(dim=1)
         return max_posterior.mean(dim=1)  # eq. 13
 
-    def _whole_batch(self, own: Tensor) -> Tensor:
-        """The statistics of the whole loss batch: [N]. One process: its own; several would gather them here."""
-        return own
+    @property
+    def reads_whole_batch(self) -> bool:
+        """True if a sample's p depends on the others of its batch."""
+        return self.normalise in ("batch_softmax", "batch_sum", "running_mean") or self.target_mean is not None
 
     def _normalise(self, own: Tensor, whole: Tensor, num_frames: int) -> Tensor:
         """p_i of the own samples, [B], from their statistics [B] and those of the whole batch [N]."""
@@ -179,10 +185,9 @@ class PhonemeAwareMargin(nn.Module):
 
     def _update_running_mean(self, batch_mean: Tensor) -> Tensor:
         """The running mean, this batch included while training; the batch's own before the first training call."""
-        moved = torch.where(
-            self.step == 0, batch_mean, self.running_mean + RUNNING_MOMENTUM * (batch_mean - self.running_mean)
-        )
+        before, is_first = snapshot(self.running_mean), snapshot(self.step) == 0
+        moved = torch.where(is_first, batch_mean, before + RUNNING_MOMENTUM * (batch_mean - before))
         if self.training:
-            self.running_mean.copy_(moved)
+            self.running_mean.view(1).copy_(moved)  # compiled, torch 2.13 loses what is done to a float64 scalar
             return moved
-        return torch.where(self.step == 0, batch_mean, self.running_mean)
+        return torch.where(is_first, batch_mean, before)

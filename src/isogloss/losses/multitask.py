@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from isogloss.losses.checks import require
 from isogloss.losses.heads import CosineHead, Softmax
 from isogloss.losses.margins import ConstantMargin, PhonemeAwareMargin
 from isogloss.losses.phone_frames import PhoneFrames, read_phone_frames
+from isogloss.losses.scheduled import ScheduledMargin
 from isogloss.types import IGNORE_PDF, Batch, Encoded, IsoglossError
 
 
@@ -31,7 +33,7 @@ class MultitaskLoss(nn.Module):
 
     Args:
         head: Softmax, ASoftmax, AMSoftmax, AAMSoftmax or another CosineHead; holds the language output layer.
-        margin: ConstantMargin or PhonemeAwareMargin.
+        margin: ConstantMargin, PhonemeAwareMargin, or a ScheduledMargin of either.
         alpha: weight of L_p; the paper does not give it, 0.3 is the authors' recipe's.
 
     Call with (encoded, batch) → LossParts. L_p is the mean over the labelled frames of the batch (eq. 11); a batch
@@ -43,7 +45,10 @@ class MultitaskLoss(nn.Module):
     """
 
     def __init__(
-        self, head: Softmax | CosineHead, margin: ConstantMargin | PhonemeAwareMargin, alpha: float = 0.3
+        self,
+        head: Softmax | CosineHead,
+        margin: ConstantMargin | PhonemeAwareMargin | ScheduledMargin,
+        alpha: float = 0.3,
     ) -> None:
         super().__init__()
         self.head, self.margin, self.alpha = head, margin, alpha
@@ -81,11 +86,14 @@ def _phone_loss(phone_logits: Tensor, pdf_ids: Tensor | None) -> tuple[PhoneFram
     num_pdfs = phone_logits.shape[2]
     labelled = pdf_ids != IGNORE_PDF
     wrong = labelled & ((pdf_ids < 0) | (pdf_ids >= num_pdfs))
-    if bool(wrong.any()):
-        raise IsoglossError(
+    require(
+        ~wrong.any(),
+        f"expected pdf labels from 0 to {num_pdfs - 1}, or {IGNORE_PDF} for none",
+        lambda: (
             f"pdf label {int(pdf_ids[wrong][0])}; expected 0 to {num_pdfs - 1}, or {IGNORE_PDF} for none: "
             "do the labels come from another acoustic model than num_pdfs? Read num_pdfs from the model that made them"
-        )
+        ),
+    )
     frames = read_phone_frames(phone_logits, pdf_ids.clamp_min(0))
     count = labelled.sum().clamp_min(1)
     cross_entropy = torch.where(labelled, frames.log_sum_exp - frames.label_logit, 0)

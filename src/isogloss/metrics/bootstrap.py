@@ -14,13 +14,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from isogloss.metrics.trials import truth
+from isogloss.metrics.trials import checked
 from isogloss.types import IsoglossError, Key, Scores
 
 Metric = Callable[[Scores, Key, np.ndarray | None], np.ndarray]
 """(scores, key, weights [R, U] or None) → [R] or a number."""
 
 _BLOCK_ELEMENTS = 4_000_000  # resamples × trials worked on at once: about 100 MB
+_CELLS = 22  # per pair of languages: the counts between 21 thresholds
 
 
 @dataclass(frozen=True)
@@ -31,21 +32,32 @@ class Interval:
     low: float
     high: float
 
+    @staticmethod
+    def of(value: float, resampled: np.ndarray) -> Interval:
+        """From the values [R] of the resamples."""
+        low, high = np.percentile(resampled, [2.5, 97.5])
+        return Interval(value, float(low), float(high))
+
 
 @dataclass(frozen=True)
 class Resamples:
     """R test sets made of the recordings of one, each drawn with replacement."""
 
-    times: np.ndarray  # [R, G] how often each recording is in each resample
+    times: np.ndarray  # [R, G] uint16, how often each recording is in each resample
     recording: np.ndarray  # [U] index of each utterance's recording
+
+    def values(self, metric: Metric, scores: Scores, key: Key) -> np.ndarray:
+        """[R] the metric of each resample."""
+        trials = checked(scores, key)
+        largest = max(trials.loglik.size, _CELLS * len(trials.languages) ** 2)
+        num_rows = max(1, _BLOCK_ELEMENTS // largest)
+        blocks = (self.times[i : i + num_rows, self.recording] for i in range(0, len(self.times), num_rows))
+        return np.concatenate([metric(trials, key, weights) for weights in blocks])
 
     def interval(self, metric: Metric, scores: Scores, key: Key) -> Interval:
         """The metric of the test set itself, and the 2.5th and 97.5th percentile over the resamples."""
-        largest = max(scores.loglik.size, len(scores.languages) ** 2)  # trials, or the cells of a confusion matrix
-        num_rows = max(1, _BLOCK_ELEMENTS // largest)
-        blocks = (self.times[i : i + num_rows, self.recording] for i in range(0, len(self.times), num_rows))
-        low, high = np.percentile(np.concatenate([metric(scores, key, weights) for weights in blocks]), [2.5, 97.5])
-        return Interval(float(metric(scores, key, None)), float(low), float(high))
+        trials = checked(scores, key)
+        return Interval.of(float(metric(trials, key, None)), self.values(metric, trials, key))
 
 
 def bootstrap(
@@ -72,7 +84,7 @@ def draw(scores: Scores, key: Key, groups: dict[str, str], num_resamples: int, s
             f"{len(without)} of {len(scores.utterances)} utterances have no recording, first {without[0]!r}; "
             "give each one the video or speaker it comes from (or its own name)"
         )
-    true = truth(scores, key)
+    true = checked(scores, key).true
     names, recording = np.unique([groups[u] for u in scores.utterances], return_inverse=True)
     languages_of: list[set[int]] = [set() for _ in names]
     for g, language in zip(recording, true, strict=True):
@@ -85,7 +97,7 @@ def draw(scores: Scores, key: Key, groups: dict[str, str], num_resamples: int, s
         said = ", ".join([*scores.languages, "out of set"][language] for language in alone)
         warnings.warn(f"only one recording of {said}: intervals leave out how much it could vary", stacklevel=2)
     rng = np.random.default_rng(seed)
-    times = np.zeros((num_resamples, len(names)))
+    times = np.zeros((num_resamples, len(names)), dtype=np.uint16)
     for members in strata.values():
         times[:, members] = rng.multinomial(len(members), np.full(len(members), 1 / len(members)), size=num_resamples)
     return Resamples(times, recording)

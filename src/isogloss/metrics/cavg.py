@@ -20,28 +20,38 @@ Shapes: scores.loglik [U, C]; weights [U] or [R, U] (R bootstrap resamples) → 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from isogloss.metrics.trials import as_weights, like_weights, ratio, sort_trials, truth
+from isogloss.metrics.posteriors import detection_llr
+from isogloss.metrics.trials import Trials, as_weights, checked, like_weights, per_language, ratio
 from isogloss.types import IsoglossError, Key, Scores
 
 NUM_OLR_THRESHOLDS = 21
+FLOOR_NATS = 10.0  # odds of 22,000 to 1: more than a test set of some thousand clips can confirm
+P_OOS = 0.2
+LRE17_P_TARGETS = (0.5, 0.1)
 
 
 @dataclass(frozen=True)
 class Components:
-    """Error rates at one threshold; NaN where the test set has no such trial."""
+    """Error rates at one threshold, or at several; NaN where the test set has no such trial."""
 
     p_miss: np.ndarray  # [..., C]
     p_fa: np.ndarray  # [..., C, C + 1]: detector l × true language n, the last one out of set
     open_set: bool  # the key has out-of-set utterances
 
     def cost(self, p_target: float = 0.5, p_oos: float | None = None) -> np.ndarray:
-        """Cavg [...] of these error rates; what was not tested costs nothing."""
+        """Cavg [...] of these error rates; what was not tested costs nothing.
+
+        Summed in the order of the challenge's script, language after language, so that even the rounding is the same.
+        """
         prior = nontarget_priors(self.p_miss.shape[-1], self.open_set, p_target, p_oos)
-        return (p_target * np.nan_to_num(self.p_miss) + np.nan_to_num(self.p_fa) @ prior).mean(axis=-1)
+        unit = prior.max()  # OLR has one prior for all, multiplied into the sum
+        p_fa = np.cumsum(np.nan_to_num(self.p_fa) * (prior / unit), axis=-1)[..., -1]
+        cost = p_target * np.nan_to_num(self.p_miss) + unit * p_fa  # [..., C]
+        return np.cumsum(cost, axis=-1)[..., -1] / cost.shape[-1]
 
 
 def nontarget_priors(num_languages: int, open_set: bool, p_target: float, p_oos: float | None) -> np.ndarray:
@@ -59,21 +69,11 @@ def nontarget_priors(num_languages: int, open_set: bool, p_target: float, p_oos:
 
 
 def components(scores: Scores, key: Key, threshold: float, weights: np.ndarray | None = None) -> Components:
-    """P_miss(l) and P_fa(l, n) at a threshold on the scores as they are. Errors: see `truth`."""
-    true = truth(scores, key)
-    rows = as_weights(weights, len(true))
-    num_languages = len(scores.languages)
-    accepted = (scores.loglik >= threshold).astype(np.float64)  # [U, C]
-    p_accept = np.full((len(rows), num_languages, num_languages + 1), np.nan)
-    for n in np.unique(true):
-        of_n = true == n
-        count = rows[:, of_n].sum(axis=1, keepdims=True)  # [R, 1]
-        p_accept[:, :, n] = ratio(rows[:, of_n] @ accepted[of_n], count)
-    diagonal = np.arange(num_languages)
-    p_miss = 1 - p_accept[:, diagonal, diagonal]
-    p_accept[:, diagonal, diagonal] = np.nan
-    open_set = bool((true == num_languages).any())
-    return Components(like_weights(p_miss, weights), like_weights(p_accept, weights), open_set)
+    """P_miss(l) and P_fa(l, n) at a threshold on the scores as they are. Errors: see `checked`."""
+    trials = checked(scores, key)
+    found = _components(trials, np.array([threshold]), as_weights(weights, len(trials.true)))
+    p_miss, p_fa = (like_weights(rate[:, 0], weights) for rate in (found.p_miss, found.p_fa))
+    return Components(p_miss, p_fa, found.open_set)
 
 
 def cavg_olr(scores: Scores, key: Key, weights: np.ndarray | None = None) -> np.ndarray:
@@ -81,14 +81,32 @@ def cavg_olr(scores: Scores, key: Key, weights: np.ndarray | None = None) -> np.
 
     Two outlying scores stretch the grid and can multiply the value; see `cavg_min`. Published OLR numbers are this one.
     """
-    sweep = _Sweep.of(scores, key, weights, p_target=0.5, p_oos=None)
-    present = sweep.weights > 0  # [R, U]
-    low = np.where(present, scores.loglik.min(axis=1), np.inf).min(axis=1, keepdims=True)
-    high = np.where(present, scores.loglik.max(axis=1), -np.inf).max(axis=1, keepdims=True)
-    step = (high - low) / (NUM_OLR_THRESHOLDS - 1)
-    thresholds = low + np.arange(NUM_OLR_THRESHOLDS) * step  # [R, 21]
-    num_rejected = np.searchsorted(sweep.score, thresholds, side="left")
-    return like_weights(np.take_along_axis(sweep.cost, num_rejected, axis=1).min(axis=1), weights)
+    trials = checked(scores, key)
+    rows = as_weights(weights, len(trials.true))
+    present = (rows > 0) & trials.answered  # [R, U]
+    low = np.where(present, trials.loglik.min(axis=1).astype(np.float64), np.inf).min(axis=1)
+    high = np.where(present, trials.loglik.max(axis=1).astype(np.float64), -np.inf).max(axis=1)
+    cost = np.full(len(rows), np.nan)
+    ranges, range_of = np.unique(np.stack([low, high], axis=1), axis=0, return_inverse=True)
+    for number, (lowest, highest) in enumerate(ranges):
+        if lowest <= highest:
+            step = (highest - lowest) / (NUM_OLR_THRESHOLDS - 1)
+            members = range_of.ravel() == number
+            found = _components(trials, lowest + np.arange(NUM_OLR_THRESHOLDS) * step, rows[members])
+            cost[members] = found.cost().min(axis=1)
+    return like_weights(cost, weights)
+
+
+def cavg_olr_floored(scores: Scores, key: Key, weights: np.ndarray | None = None) -> np.ndarray:
+    """`cavg_olr` where no score is further than 10 nats below the best one of its utterance.
+
+    Not the challenge's number: beside it, it shows whether a few clips that were ruled out at absurd odds have stretched
+    the grid of thresholds. Only scores that compare between utterances, such as log-posteriors or
+    detection log-likelihood ratios, have a common floor.
+    """
+    trials = checked(scores, key)
+    floor = trials.loglik.max(axis=1, keepdims=True) - FLOOR_NATS
+    return cavg_olr(replace(trials, loglik=np.maximum(trials.loglik, floor)), key, weights)
 
 
 def cavg_min(
@@ -96,10 +114,21 @@ def cavg_min(
 ) -> np.ndarray:
     """The lowest Cavg any one threshold can reach, common to all languages; exact, O(n log n) in the trials.
 
-    Never above `cavg_olr`, whose thresholds are among those tried (as is "reject everything").
+    Never above `cavg_olr` (but for rounding), whose thresholds are among those tried (as is "reject everything").
     """
-    sweep = _Sweep.of(scores, key, weights, p_target, p_oos)
-    return like_weights(sweep.cost[:, sweep.cuts].min(axis=1), weights)
+    trials = checked(scores, key)
+    true, num_languages = trials.true, len(trials.languages)
+    rows = as_weights(weights, len(true))
+    prior = nontarget_priors(num_languages, _is_open(trials), p_target, p_oos)
+    count = per_language(rows, true, num_languages)[:, true]  # [R, U] utterances of the same language
+    share = np.nan_to_num(ratio(rows, count)) / num_languages  # [R, U] of one trial
+    false_alarm = prior[true] * share
+    targets, nontargets = trials.bins.weights(true, p_target * share, false_alarm)  # [R, B]
+    # Accepting everything raises all false alarms there are; then each bin passed changes the cost.
+    num_detectors = np.append(np.full(num_languages, num_languages - 1), num_languages)
+    everything = (per_language(rows, true, num_languages) > 0) @ (prior * num_detectors) / num_languages  # [R]
+    cost = everything[:, None] + np.cumsum(targets - nontargets, axis=1)
+    return like_weights(np.maximum(cost.min(axis=1), 0), weights)  # rounding may leave −1e-17 of nothing
 
 
 def cavg_actual(
@@ -110,59 +139,59 @@ def cavg_actual(
     Accept l if log-likelihood ratio ≥ log((1 − P_target)/P_target), 0 for P_target = 0.5. Above `cavg_min` of the same
     ratios by what the scores lose through bad calibration.
     """
-    open_set = bool((truth(scores, key) == len(scores.languages)).any())
-    nontarget_priors(len(scores.languages), open_set, p_target, p_oos)  # bad input is met before the maths
-    ratios = Scores(scores.utterances, scores.languages, detection_llr(scores.loglik))
-    return components(ratios, key, float(np.log((1 - p_target) / p_target)), weights).cost(p_target, p_oos)
+    trials = checked(scores, key)
+    nontarget_priors(len(trials.languages), _is_open(trials), p_target, p_oos)  # bad input is met before the maths
+    found = _components(trials, _bayes_thresholds(p_target), as_weights(weights, len(trials.true)), of_ratios=True)
+    return like_weights(found.cost(p_target, p_oos)[:, 0], weights)
 
 
-def detection_llr(loglik: np.ndarray) -> np.ndarray:
-    """loglik [U, C] → log-likelihood ratio of "l" to "another enrolled language, each equally likely":
+def cprimary(scores: Scores, key: Key, weights: np.ndarray | None = None) -> np.ndarray:
+    """C_primary of NIST LRE 2017 and 2022: mean over P_target 0.5 and 0.1 of the actual Cavg, in units of P_target.
 
-        llr_l = loglik_l − log( 1/(C − 1) Σ_{j≠l} exp loglik_j )
-
-    A constant per utterance cancels, so log-posteriors under a flat prior do as well as log-likelihoods.
+    C_avg(β) = 1/N Σ_l [ P_miss(l) + 1/(N − 1) Σ_n β·P_fa(l, n) ], β = (1 − P_target)/P_target, threshold log β: what
+    `cavg_actual` is, divided by P_target. 1 is what rejecting everything costs. Out of set as in `cavg_olr`.
     """
-    num_others = loglik.shape[1] - 1
-    utterance = np.arange(len(loglik))
-    best = loglik.argmax(axis=1)
-    shifted = loglik - loglik[utterance, best][:, None]  # the best is 0
-    likelihood = np.exp(shifted)
-    # Leaving out a term that is not the best subtracts at most half of the sum; leaving out the best would leave
-    # nothing but rounding error where it dominates, so that sum is made anew, with its own largest term as the unit.
-    with np.errstate(divide="ignore"):
-        others = np.log((likelihood.sum(axis=1, keepdims=True) - likelihood) / num_others)
-    without = shifted.copy()
-    without[utterance, best] = -np.inf
-    second = without.max(axis=1, keepdims=True)
-    others[utterance, best] = second[:, 0] + np.log(np.exp(without - second).sum(axis=1) / num_others)
-    return shifted - others
+    trials = checked(scores, key)
+    thresholds = _bayes_thresholds(*LRE17_P_TARGETS)
+    found = _components(trials, thresholds, as_weights(weights, len(trials.true)), of_ratios=True)
+    costs = [found.cost(p_target)[:, k] / p_target for k, p_target in enumerate(LRE17_P_TARGETS)]
+    return like_weights(np.mean(costs, axis=0), weights)
 
 
-@dataclass(frozen=True)
-class _Sweep:
-    """Cavg at every threshold: everything is accepted at first, then each trial passed changes it by its share."""
+def cavg_nist(scores: Scores, key: Key, weights: np.ndarray | None = None) -> np.ndarray:
+    """`cavg_actual` with NIST's open-set priors (LRE 2007 to 2011): P_target 0.5, P_oos 0.2."""
+    return cavg_actual(scores, key, weights, p_oos=P_OOS)
 
-    score: np.ndarray  # [n] ascending
-    cuts: np.ndarray  # [G] see SortedTrials
-    weights: np.ndarray  # [R, U]
-    cost: np.ndarray  # [R, n + 1]: entry k when the k lowest trials are rejected
 
-    @staticmethod
-    def of(scores: Scores, key: Key, weights: np.ndarray | None, p_target: float, p_oos: float | None) -> _Sweep:
-        true = truth(scores, key)
-        rows = as_weights(weights, len(true))
-        num_languages = len(scores.languages)
-        prior = nontarget_priors(num_languages, bool((true == num_languages).any()), p_target, p_oos)
-        one_hot = np.eye(num_languages + 1)[true]  # [U, C + 1]
-        share = np.nan_to_num(ratio(rows, (rows @ one_hot)[:, true])) / num_languages  # [R, U] of one trial
-        false_alarm = prior[true] * share
-        num_detectors = num_languages - (true < num_languages)  # [U], that could raise a false alarm
-        trials = sort_trials(scores.loglik, true)
-        change = np.concatenate([p_target * share, -false_alarm], axis=1)  # [R, 2U] of rejecting a target, a nontarget
-        cost = np.empty((len(rows), len(trials.score) + 1))
-        cost[:, 0] = false_alarm @ num_detectors
-        cost[:, 1:] = change[:, trials.utterance + np.where(trials.is_target, 0, len(true))]
-        np.cumsum(cost, axis=1, out=cost)
-        np.maximum(cost, 0, out=cost)  # rounding may leave −1e-17 of nothing
-        return _Sweep(trials.score, trials.cuts, rows, cost)
+def cavg_nist_min(scores: Scores, key: Key, weights: np.ndarray | None = None) -> np.ndarray:
+    """`cavg_min` with NIST's open-set priors: P_target 0.5, P_oos 0.2."""
+    return cavg_min(scores, key, weights, p_oos=P_OOS)
+
+
+def _components(trials: Trials, thresholds: np.ndarray, rows: np.ndarray, of_ratios: bool = False) -> Components:
+    """Error rates [R, K, …] at K ascending thresholds on the scores, or on their detection log-likelihood ratios."""
+    from isogloss.metrics.kernels import passed, weight_per_level
+
+    level = np.empty(trials.loglik.shape, dtype=np.uint8)
+    if of_ratios:
+        for part in trials.blocks():
+            passed(detection_llr(trials.loglik[part]), thresholds, level[part])
+    else:
+        passed(trials.loglik, thresholds, level)
+    rows = np.ascontiguousarray(rows)
+    weight = weight_per_level(level, trials.true, rows, len(thresholds) + 1)  # [R, C + 1, C, K + 1]
+    rejected = np.moveaxis(np.cumsum(weight, axis=-1)[..., :-1], (3, 2, 1), (1, 2, 3))  # [R, K, C, C + 1]
+    count = per_language(rows, trials.true, len(trials.languages))[:, None, None, :]
+    own = np.arange(len(trials.languages))
+    p_miss = ratio(rejected, count)[..., own, own]
+    p_fa = ratio(count - rejected, count)
+    p_fa[..., own, own] = np.nan
+    return Components(p_miss, p_fa, _is_open(trials))
+
+
+def _bayes_thresholds(*p_targets: float) -> np.ndarray:
+    return np.array([np.log((1 - p_target) / p_target) for p_target in p_targets])
+
+
+def _is_open(trials: Trials) -> bool:
+    return bool((trials.true == len(trials.languages)).any())

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
+from isogloss.nn.encoder import Encoder
 from isogloss.nn.etdnn import ETDNN
-from isogloss.nn.pooling import statistics_pooling
+from isogloss.nn.pooling import StatisticsPooling
 from isogloss.nn.tdnn import TDNNLayer
 from isogloss.types import Encoded, IsoglossError
 
@@ -15,11 +18,11 @@ EMBEDDING_KINDS = ("far", "near_affine", "near")
 
 
 class PhoneBranch(nn.Module):
-    """M_p: three frame-level layers and an affine. Shape: [B, width, T], mask [B, T] → logits [B, T, num_pdfs]."""
+    """M_p: three frame-level layers and an affine. Shape: [B, in_dim, T], mask [B, T] → logits [B, T, num_pdfs]."""
 
-    def __init__(self, width: int, num_pdfs: int) -> None:
+    def __init__(self, in_dim: int, width: int, num_pdfs: int) -> None:
         super().__init__()
-        self.tdnn5 = TDNNLayer(width, width)
+        self.tdnn5 = TDNNLayer(in_dim, width)
         self.tdnn6 = TDNNLayer(width, width)
         self.tdnn7 = TDNNLayer(width, width)
         self.output = nn.Linear(width, num_pdfs)
@@ -35,17 +38,20 @@ class PhoneBranch(nn.Module):
 class LanguageBranch(nn.Module):
     """M_c without its output layer, which lives in the loss head: tdnn5, statistics pooling, tdnn6, tdnn7.
 
-    Shape: [B, width, T], mask [B, T] bool or None → [B, width], the embedding of the given kind.
+    Shape: [B, in_dim, T], mask [B, T] bool or None → [B, width], the embedding of the given kind.
     """
 
-    def __init__(self, width: int, pooled_dim: int) -> None:
+    def __init__(
+        self, in_dim: int, width: int, pooled_dim: int, pooling: Callable[[int], nn.Module] = StatisticsPooling
+    ) -> None:
         super().__init__()
-        self.tdnn5 = TDNNLayer(width, pooled_dim)
+        self.tdnn5 = TDNNLayer(in_dim, pooled_dim)
+        self.pooling = pooling(pooled_dim)
         self.tdnn6 = TDNNLayer(2 * pooled_dim, width)
         self.tdnn7 = TDNNLayer(width, width)
 
     def forward(self, frames: Tensor, mask: Tensor | None = None, kind: str = "near") -> Tensor:
-        segment = statistics_pooling(self.tdnn5(frames, mask), mask).unsqueeze(2)  # [B, 2·pooled_dim, 1]
+        segment = self.pooling(self.tdnn5(frames, mask), mask).unsqueeze(2)  # [B, 2·pooled_dim, 1]
         if kind == "far":
             embedding = self.tdnn6.affine(segment)
         elif kind == "near_affine":
@@ -58,24 +64,34 @@ class LanguageBranch(nn.Module):
 
 
 class MultitaskNetwork(nn.Module):
-    """E-TDNN x-vector with an optional phoneme branch (Figure 1 of the paper).
+    """E-TDNN x-vector with an optional phoneme branch (Figure 1 of the paper), or another encoder in the same place.
 
     Args:
         feature_dim: D, dimensions of a frame (20 MFCC + 3 pitch).
         num_pdfs: K, classes of the phoneme branch, read from the acoustic model's tree; None: single task, no M_p.
         width: channels of every layer and of the embedding; tdnn5 has 1500/512 of it. 512 is the paper's network:
             6,307,302 parameters with Softmax over ten languages, 7,868,361 with 1507 pdfs as well.
+        encoder: `encoder(feature_dim, width)` makes M_e; one of `isogloss.nn.ENCODERS`, or any of that shape.
+        pooling: `pooling(channels)` makes [B, channels, T], mask → [B, 2·channels]; one of `isogloss.nn.POOLINGS`.
 
     Shape: features [B, T, D], mask [B, T] bool (True: a real frame) or None → Encoded(embedding [B, width], which is
     "near", and phone_logits [B, T, K] or None). With a mask, padding never changes the result.
     """
 
-    def __init__(self, feature_dim: int = 23, num_pdfs: int | None = None, width: int = 512) -> None:
+    def __init__(
+        self,
+        feature_dim: int = 23,
+        num_pdfs: int | None = None,
+        width: int = 512,
+        encoder: Callable[[int, int], Encoder] = ETDNN,
+        pooling: Callable[[int], nn.Module] = StatisticsPooling,
+    ) -> None:
         super().__init__()
         self.embedding_dim = width
-        self.encoder = ETDNN(feature_dim, width)
-        self.phone = PhoneBranch(width, num_pdfs) if num_pdfs is not None else None
-        self.language = LanguageBranch(width, round(1500 * width / 512))
+        self.encoder = encoder(feature_dim, width)
+        frame_dim = self.encoder.out_dim
+        self.phone = PhoneBranch(frame_dim, width, num_pdfs) if num_pdfs is not None else None
+        self.language = LanguageBranch(frame_dim, width, round(1500 * width / 512), pooling)
 
     def forward(self, features: Tensor, mask: Tensor | None = None) -> Encoded:
         frames = self.encoder(features, mask)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from isogloss.types import IsoglossError
 
@@ -42,3 +42,13 @@ def statistics_pooling(frames: Tensor, mask: Tensor | None = None) -> Tensor:
         root_count = count.sqrt()
     std = (torch.linalg.vector_norm(centred, dim=2) / root_count).clamp_min(STD_FLOOR)
     return torch.cat([mean, std], dim=1)
+
+
+class StatisticsPooling(nn.Module):
+    """`statistics_pooling` in the shape of `isogloss.nn.POOLINGS`; without parameters."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+
+    def forward(self, frames: Tensor, mask: Tensor | None = None) -> Tensor:
+        return statistics_pooling(frames, mask)

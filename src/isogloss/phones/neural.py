@@ -20,19 +20,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from isogloss.config import AugmentConfig
+from isogloss.frontend.augment import FRAME_LENGTH, FRAME_SHIFT, SAMPLE_RATE, apply, labels_at_speed, randomize
 from isogloss.frontend.checks import check_frames
 from isogloss.frontend.mfcc import fbank
-from isogloss.phones.augment import (
-    FRAME_LENGTH,
-    FRAME_SHIFT,
-    SAMPLE_RATE,
-    AugmentOptions,
-    apply,
-    concatenate,
-    labels_at_speed,
-    randomize,
-)
 from isogloss.phones.frame_classifier import FrameClassifier, fit
+from isogloss.phones.joined_words import concatenate
 from isogloss.types import IGNORE_PDF, IsoglossError
 
 NUM_MEL_BINS = 40
@@ -71,7 +64,7 @@ class NeuralOptions:
     learning_rate: float = 3e-3
     joined_seconds: tuple[float, float] = (2.0, 12.0)  # length of a joined utterance
     pause_probability: float = 0.3
-    augment: AugmentOptions = field(default_factory=AugmentOptions)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
     prior_scale: float = 0.8
     seed: int = 1024
 
@@ -121,7 +114,8 @@ class NeuralPhones:
         folder.mkdir(parents=True, exist_ok=True)
         state = {name: np.ascontiguousarray(value.numpy()) for name, value in self.classifier.state_dict().items()}
         save_file({**state, "log_prior": self.log_prior}, folder / WEIGHTS)
-        described = {"format": FORMAT, "num_pdfs": self.num_pdfs, "options": asdict(self.options), "about": self.about}
+        options = asdict(self.options) | {"augment": self.options.augment.model_dump(mode="json")}
+        described = {"format": FORMAT, "num_pdfs": self.num_pdfs, "options": options, "about": self.about}
         (folder / DESCRIPTION).write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
         return folder
 
@@ -137,8 +131,7 @@ class NeuralPhones:
         if described.get("format") != FORMAT:
             raise IsoglossError(f"{folder}: format {described.get('format')}, expected {FORMAT}; train it again")
         options = described["options"]
-        tuples = {name: tuple(value) for name, value in options["augment"].items() if isinstance(value, list)}
-        options["augment"] = AugmentOptions(**(options["augment"] | tuples))
+        options["augment"] = AugmentConfig(**options["augment"])
         options["context"] = tuple((taps, dilation) for taps, dilation in options["context"])
         options["joined_seconds"] = tuple(options["joined_seconds"])
         made = NeuralOptions(**options)

@@ -104,7 +104,7 @@ def _draw_training(run: RunSummary, column: str, title: str, logs: list[str], fi
     for system in logs:
         log = run.logs[system]
         measured = np.isfinite(log[column])
-        x, y = _thin(log["epoch" if has_epochs else "step"][measured], scale * log[column][measured])
+        x, y = thin(log["epoch" if has_epochs else "step"][measured], scale * log[column][measured])
         ax.plot(x, y, marker="o" if len(x) == 1 else "", markersize=3, **styles[system].matplotlib())
     ax.set_title(title, loc="left")
     ax.set_xlabel("epoch" if has_epochs else "step")
@@ -201,10 +201,10 @@ def _probit(rates: list[float], floor: float) -> np.ndarray:
     return np.array([NormalDist().inv_cdf(p) for p in inside])
 
 
-def _thin(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Averages over consecutive stretches, at most CURVE_POINTS of them."""
-    if len(x) <= CURVE_POINTS:
+def thin(x: np.ndarray, y: np.ndarray, points: int = CURVE_POINTS) -> tuple[np.ndarray, np.ndarray]:
+    """Averages over consecutive stretches, at most `points` of them."""
+    if len(x) <= points:
         return x, y
-    starts = np.linspace(0, len(x), CURVE_POINTS, endpoint=False).astype(int)
+    starts = np.linspace(0, len(x), points, endpoint=False).astype(int)
     lengths = np.diff([*starts, len(x)])
     return np.add.reduceat(x, starts) / lengths, np.add.reduceat(y, starts) / lengths

@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from isogloss.report import curves, figure2, intervals, style, table1
+from isogloss.report import curves, dashboard, figure2, intervals, style, table1
 from isogloss.report.summary import Result, RunSummary, SystemRun
 from isogloss.report.table1 import METRICS, MISSING, Table
 
@@ -45,7 +45,7 @@ class ConditionTable:
 
 
 def write_report(run: RunSummary, out_dir: Path) -> Path:
-    """Write report.html and its pictures (table1, figure2, training, det_<condition>, confusion_<system>.png).
+    """Write report.html and its pictures (table1, figure2, margins, training, det_<condition>, confusion_<system>.png).
 
     The page holds its pictures itself; the PNG files are for slides and papers. A picture without data is not written.
     Returns the page's path.
@@ -69,6 +69,7 @@ class _Panels:
         self.run = run
         self.table1 = intervals.table1_panel(table)
         self.figure2 = figure2.figure2_panels(run)
+        self.margins = dashboard.margin_panels(run)
         self.det = {c: panel for c in run.conditions if (panel := curves.det_panel(run, c, backend))}
         self.training = curves.training_panels(run)
         self.confusion = {s.id: panels for s in run.systems if (panels := curves.confusion_panels(run, s, backend))}
@@ -78,6 +79,8 @@ class _Panels:
             style.png([self.table1], out_dir / "table1.png", columns=1)
         if self.figure2:
             style.png(self.figure2, out_dir / "figure2.png", columns=1)
+        if self.margins:
+            style.png(list(self.margins.values()), out_dir / "margins.png", columns=1)
         if self.training:
             with_log = [system for system in self.run.systems if system.id in self.run.logs]
             style.png(self.training, out_dir / "training.png", columns=3, legend=with_log)
@@ -114,6 +117,7 @@ def _render(run: RunSummary, table: Table, panels: _Panels) -> str:
         colours=style.COLOURS,
         table1_picture=picture(panels.table1) if panels.table1 else None,
         figure2_pictures=[(panel, picture(panel)) for panel in panels.figure2],
+        margin_pictures=[(panel, picture(panel)) for panel in panels.margins.values()],
         det_pictures=[picture(panel) for panel in panels.det.values()],
         training_pictures=[picture(panel) for panel in panels.training],
         confusion_pictures=_confusion_pictures(run, table, panels, picture),

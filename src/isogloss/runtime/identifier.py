@@ -29,11 +29,12 @@ PathT = TypeVar("PathT", bound=str | os.PathLike[str])
 class Answer:
     """Which language, and how sure.
 
-    `no_speech` (no voiced frame) and `too_short` (fewer than the model's min_speech_frames) name no language:
-    `language` and `probability` are None and `probabilities` is the prior.
+    `no_speech` (no voiced frame), `too_short` (fewer than the model's min_speech_frames) and `unknown` (speech in none of
+    the enrolled languages, by the model's threshold) name no language: `language` and `probability` are None.
+    `probabilities` is the prior for the first two; for `unknown` what it would be if it were an enrolled language after all.
     """
 
-    status: Literal["ok", "no_speech", "too_short"]
+    status: Literal["ok", "unknown", "no_speech", "too_short"]
     language: str | None
     probability: float | None
     probabilities: dict[str, float]  # most likely first; sums to 1; without the languages that were ruled out
@@ -56,6 +57,8 @@ class Identifier:
     def __init__(self, model: ModelFile, *, threads: int = 1) -> None:
         # Imported here, so that `import isogloss.runtime` stays light: these bring in numba and onnxruntime.
         from isogloss.backends import load_backend
+        from isogloss.backends.calibration import Calibration
+        from isogloss.backends.open_set import OpenSet
         from isogloss.frontend.frontend import FrontEnd
 
         self.manifest = model.manifest
@@ -68,6 +71,16 @@ class Identifier:
                 f"{', '.join(self.backend.languages[:5])} … ({len(self.backend.languages)}); "
                 "pack the network and the back end of the same run"
             )
+        state = model.calibration_state
+        self.calibration = Calibration(self.languages) if state is None else Calibration.from_state(state)
+        if self.calibration.languages != self.languages:
+            raise IsoglossError(
+                f"the calibration is for {', '.join(self.calibration.languages[:5])} … "
+                f"({len(self.calibration.languages)}), the back end for {', '.join(self.languages[:5])} … "
+                f"({len(self.languages)}); pack the calibration of this back end's scores"
+            )
+        point = model.manifest.open_set
+        self.open_set = None if point is None else OpenSet(**point.model_dump())
         self._session = _open_network(model, threads)
 
     def __call__(
@@ -82,6 +95,7 @@ class Identifier:
 
         `allow` keeps only these languages; `priors` are probabilities, the languages not named share the rest of 1
         equally (default: all equal). Both act on the log-likelihoods, so the posterior is that of the question asked.
+        Whether it is an enrolled language at all is asked before either.
         IsoglossError for audio that cannot be read and for a language the model does not have.
         """
         from isogloss.frontend.audio import read_audio, to_mono
@@ -101,7 +115,10 @@ class Identifier:
         if len(frames) < self.manifest.min_speech_frames:
             probabilities = posterior(self.languages, np.zeros(len(self.languages)), prior)
             return Answer("too_short" if len(frames) else "no_speech", None, None, probabilities, **seconds)
-        probabilities = posterior(self.languages, self.loglik(frames), prior)
+        loglik = self.loglik(frames)
+        probabilities = posterior(self.languages, loglik, prior)
+        if self.open_set is not None and self.open_set.is_unknown(loglik[None])[0]:
+            return Answer("unknown", None, None, probabilities, **seconds)
         language, probability = next(iter(probabilities.items()))
         return Answer("ok", language, probability, probabilities, **seconds)
 
@@ -130,8 +147,9 @@ class Identifier:
         return embedding
 
     def loglik(self, frames: np.ndarray) -> np.ndarray:
-        """[V, D] voiced frames → [C] float64, natural log, columns as `languages`."""
-        return self.backend.loglik(self.embed(frames)[None])[0]
+        """[V, D] voiced frames → [C] float64, calibrated log-likelihoods, natural log, columns as `languages`."""
+        scores = self.backend.loglik(self.embed(frames)[None])
+        return self.calibration.apply(scores, np.array([len(frames)]))[0]
 
     def _answer_or_error(
         self, path: PathT, allow: Sequence[str] | None, priors: Mapping[str, float] | None

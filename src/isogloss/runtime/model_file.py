@@ -3,6 +3,7 @@
     manifest.json   format and version, languages, front end, embedding, back end, sha256 of the other parts, provenance
     network.onnx    features [1, T, D] float32 → embedding [1, E], any T
     backend.npz     the back end's arrays, no pickles
+    calibration.npz what makes log-likelihoods of the back end's scores; may be absent
 
 It is read in memory, never unpacked: no links, no code, no network, nothing written; the same on every system.
 """
@@ -25,8 +26,22 @@ from isogloss import __version__
 from isogloss.config import FrontEndConfig, StageConfig, parse
 from isogloss.types import IsoglossError
 
-FORMAT_VERSION = 1
-MANIFEST, NETWORK, BACKEND = "manifest.json", "network.onnx", "backend.npz"
+FORMAT_VERSION = 2  # 2: calibration and open set, which version 1 would leave out of its answers without a word
+MANIFEST, NETWORK, BACKEND, CALIBRATION = "manifest.json", "network.onnx", "backend.npz", "calibration.npz"
+
+
+class OpenSetPoint(StageConfig):
+    """When speech is called unknown, and what was measured of that: the fields of `backends.open_set.OpenSet`."""
+
+    threshold: float = Field(description="unknown below this certainty of the calibrated log-likelihoods, nats")
+    rate: Literal["reject", "accept"] = Field(
+        description="which error rate was stated: of enrolled or unknown languages"
+    )
+    at_most: float = Field(gt=0, lt=1, description="its value")
+    num_known: int = Field(ge=0)
+    num_unknown: int = Field(ge=0)
+    known_rejected: float | None = Field(description="measured share of enrolled-language utterances called unknown")
+    unknown_accepted: float | None = Field(description="measured share of unknown languages taken for an enrolled one")
 
 
 class Manifest(StageConfig):
@@ -41,6 +56,7 @@ class Manifest(StageConfig):
     embedding_dim: int = Field(ge=1, description="E")
     backend: str = Field(description="name of the back end")
     min_speech_frames: int = Field(30, ge=1, description="fewer voiced frames (10 ms) than this: too_short")
+    open_set: OpenSetPoint | None = Field(None, description="None: every utterance is of an enrolled language")
     parts: dict[str, str] = Field(description="part → sha256")
     provenance: dict[str, Any] = Field({}, description="corpus, command, commit, licence: whatever the packer knows")
 
@@ -52,6 +68,7 @@ class ModelFile:
     manifest: Manifest
     network: bytes
     backend_state: dict[str, np.ndarray]
+    calibration_state: dict[str, np.ndarray] | None = None
 
 
 def write_model_file(
@@ -65,6 +82,8 @@ def write_model_file(
     network: bytes,
     backend_state: dict[str, np.ndarray],
     min_speech_frames: int = 30,
+    calibration_state: dict[str, np.ndarray] | None = None,
+    open_set: dict[str, Any] | None = None,
     provenance: dict[str, Any] | None = None,
 ) -> Path:
     """Write beside `path`, then rename. The same parts give the same bytes. Returns the path.
@@ -73,6 +92,8 @@ def write_model_file(
     """
     path = Path(path)
     parts = {NETWORK: network, BACKEND: _npz(backend_state)}
+    if calibration_state is not None:
+        parts[CALIBRATION] = _npz(calibration_state)
     manifest = parse(
         Manifest,
         {
@@ -82,6 +103,7 @@ def write_model_file(
             "embedding_dim": embedding_dim,
             "backend": backend,
             "min_speech_frames": min_speech_frames,
+            "open_set": open_set,
             "parts": {name: _sha256(data) for name, data in parts.items()},
             "provenance": provenance or {},
         },
@@ -120,16 +142,13 @@ def read_model_file(path: str | os.PathLike[str]) -> ModelFile:
         ) from None
     with archive:
         manifest = _read_manifest(path, archive)
-        parts = {name: _read_part(path, archive, name) for name in (NETWORK, BACKEND)}
+        wanted = [NETWORK, BACKEND] + [CALIBRATION] * (CALIBRATION in manifest.parts)
+        parts = {name: _read_part(path, archive, name) for name in wanted}
     for name, data in parts.items():
         if _sha256(data) != manifest.parts.get(name):
             raise _damaged(path, name)
-    try:
-        with np.load(io.BytesIO(parts[BACKEND]), allow_pickle=False) as arrays:
-            backend_state = dict(arrays)
-    except ValueError as error:
-        raise IsoglossError(f"{path}: {BACKEND} holds more than plain arrays ({error}); not loaded") from None
-    return ModelFile(manifest, parts[NETWORK], backend_state)
+    calibration = _arrays(path, CALIBRATION, parts[CALIBRATION]) if CALIBRATION in parts else None
+    return ModelFile(manifest, parts[NETWORK], _arrays(path, BACKEND, parts[BACKEND]), calibration)
 
 
 def _read_manifest(path: Path, archive: zipfile.ZipFile) -> Manifest:
@@ -162,6 +181,14 @@ def _read_part(path: Path, archive: zipfile.ZipFile, name: str) -> bytes:
         raise IsoglossError(f"{path}: {name} is missing; the file is incomplete: pack or fetch it again") from None
     except Exception:  # BadZipFile, zlib.error, unknown compression …: the bytes are no longer what was written
         raise _damaged(path, name) from None
+
+
+def _arrays(path: Path, name: str, data: bytes) -> dict[str, np.ndarray]:
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            return dict(arrays)
+    except ValueError as error:
+        raise IsoglossError(f"{path}: {name} holds more than plain arrays ({error}); not loaded") from None
 
 
 def _damaged(path: Path, name: str) -> IsoglossError:

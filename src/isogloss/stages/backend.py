@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from isogloss.backends import BACKENDS, OLR2020, Backend, Head, fit_temperature, load_backend
+from isogloss.backends import Backend, Head, fit_temperature, load_backend, make_backend, unit_length
 from isogloss.config import BackendConfig
-from isogloss.losses import CosineHead
+from isogloss.losses import ASoftmax, CosineHead
 from isogloss.stages.extract import Embeddings
 from isogloss.stages.ledger import done, is_done, replacing, stamp
 from isogloss.training import trained
 from isogloss.types import IsoglossError
 
 MIN_VALIDATION = 10  # utterances; fewer say nothing of how sure to be
-EMBEDDING_OF = {"olr2020": "far", "head": "near"}  # which embedding a back end takes
+EMBEDDING_OF = defaultdict(lambda: "far", head="near")  # which embedding a back end takes
 
 
 def backend(embeddings: Path, model: Path, out: Path, config: BackendConfig) -> Path:
@@ -31,14 +32,14 @@ def backend(embeddings: Path, model: Path, out: Path, config: BackendConfig) -> 
     enrol = Embeddings.load(embeddings / "enrol.npz")
     languages = [language for language, spoken in zip(enrol.languages, enrol.spoken, strict=True) if spoken]
     temperature = 1.0
+    # All are made before any is fitted: a misspelt name is met at once.
+    unfitted = {name: make_backend(name, config.lda_dim) for name in config.names if name != "head"}
     for name in config.names:
         fitted: Backend
         if name == "head":
             fitted, temperature = _cooled(_head(trained.load(model)), embeddings / "valid.npz")
-        elif name == "olr2020":
-            fitted = OLR2020(lda_dim=config.lda_dim).fit(enrol.far[enrol.spoken].astype(np.float64), languages)
         else:
-            raise IsoglossError(f"unknown back end {name!r}; there are {', '.join(BACKENDS)}")
+            fitted = unfitted[name].fit(enrol.far[enrol.spoken].astype(np.float64), languages)
         with replacing(out / f"{name}.npz") as part:
             state: dict[str, Any] = dict(fitted.state())
             np.savez(part, **state)
@@ -71,6 +72,9 @@ def _head(model: trained.Trained) -> Head:
     """The output layer of a trained network as a back end."""
     languages, head = model.info.languages, model.head
     if isinstance(head, CosineHead):
-        return Head(languages, head.weight.detach().double().numpy(), scale=head.scale, cosine=True)
+        weight, num_subcentres = head.weight.detach().double().numpy(), head.num_subcentres
+        if isinstance(head, ASoftmax):  # its logits are ‖x‖·cos θ
+            return Head(languages, unit_length(weight), num_subcentres=num_subcentres)
+        return Head(languages, weight, scale=head.scale, cosine=True, num_subcentres=num_subcentres)
     weight, bias = (tensor.detach().double().numpy() for tensor in (head.affine.weight, head.affine.bias))
     return Head(languages, weight, bias)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,6 @@ from isogloss.stages.evaluate import pooled_scores
 from isogloss.types import IsoglossError
 
 FIGURES = ("accuracy", "cavg_min")
-RESAMPLES_AT_ONCE = 50
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ def compare(
         "rows": [
             {"system": row.system, "labels": row.source, "seeds": row.seeds}
             | {
-                figure: _interval(float(np.mean(row.value[figure])), row.resampled[figure])
+                figure: asdict(metrics.Interval.of(float(np.mean(row.value[figure])), row.resampled[figure]))
                 | {"by_seed": row.value[figure]}
                 for figure in FIGURES
             }
@@ -76,9 +75,11 @@ def compare(
         "differences": [
             {"a": a.name, "b": b.name}
             | {
-                figure: _interval(
-                    float(np.mean(a.value[figure]) - np.mean(b.value[figure])),
-                    a.resampled[figure] - b.resampled[figure],
+                figure: asdict(
+                    metrics.Interval.of(
+                        float(np.mean(a.value[figure]) - np.mean(b.value[figure])),
+                        a.resampled[figure] - b.resampled[figure],
+                    )
                 )
                 for figure in FIGURES
             }
@@ -124,12 +125,5 @@ def _row(
         for figure in FIGURES:
             metric = metrics.METRICS[figure]
             value[figure].append(float(metric(scores, key, None)))
-            for first in range(0, num_resamples, RESAMPLES_AT_ONCE):
-                part = slice(first, first + RESAMPLES_AT_ONCE)
-                resampled[figure][part] += metric(scores, key, drawn.times[part][:, drawn.recording]) / len(by_seed)
+            resampled[figure] += drawn.values(metric, scores, key) / len(by_seed)
     return Row(system, source, sorted(by_seed), value, resampled)
-
-
-def _interval(value: float, resampled: np.ndarray) -> dict[str, Any]:
-    low, high = np.percentile(resampled, [2.5, 97.5])
-    return {"value": value, "low": float(low), "high": float(high)}

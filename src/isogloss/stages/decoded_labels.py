@@ -1,6 +1,8 @@
-"""Labels by decoding: a trained phone model listens to every training copy of every clip, in one worker process per core.
+"""Labels by decoding: a trained phone model listens to every speed copy of every clip, in one worker process per core.
 
 The clips of one recording are one speaker, and each speed of them is another, as in Kaldi's speed-perturbed data directories.
+An augmented copy is not listened to: it takes the labels of the speed copy nearest to its own speed at the matching time, which
+were heard without its noise.
 Other versions (enrolment, validation, test) have no labels, because nothing reads them.
 """
 
@@ -19,16 +21,17 @@ from typing import Any
 import numpy as np
 
 from isogloss.config import FeaturesConfig, PhonesConfig
+from isogloss.frontend.augment import labels_at_speed
 from isogloss.phones.hmm.labeller import MODEL_FILES, SAMPLE_RATE, Labeller, LabelOptions, load_labeller, pdf_ids
 from isogloss.phones.hmm.model import PhoneModel
 from isogloss.phones.imports import fit_to_frames
 from isogloss.stages.clips import FileTask, clips_by_file, in_workers
-from isogloss.stages.features import training_copies
+from isogloss.stages.features import speed_copies, speed_copy, speed_of, training_keys
 from isogloss.stages.label_source import Corpus, LabelSource
 
 logger = logging.getLogger(__name__)
 Copies = list[tuple[str, np.ndarray]]
-"""(store key, samples) of every training copy of a clip."""
+"""(store key, samples) of every speed copy of a clip."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +39,14 @@ class RecordingTask:
     """All clips of one recording, and what labels them."""
 
     files: list[FileTask]  # each clip's work: Copies
+    taken: dict[str, str]  # augmented copy → speed copy whose labels it takes; store keys
     model: Path
     options: LabelOptions
 
 
 @dataclass(frozen=True)
 class LabelledRecording:
-    """`labels`: store key → [T] pdf-ids of all frames; and what it took."""
+    """`labels`: store key → [T] pdf-ids of all frames of its speed copy; and what it took."""
 
     labels: dict[str, np.ndarray]
     audio_seconds: float
@@ -86,7 +90,7 @@ def from_model(corpus: Corpus, config: PhonesConfig) -> LabelSource:
     cost = Cost()
 
     def labels(keys: Sequence[str]) -> Iterator[np.ndarray]:
-        trained = corpus.training_keys()
+        trained, features = corpus.training_keys(), corpus.features
         wanted = [key for key in keys if key in trained]
         made = in_workers(_label, _tasks(corpus, wanted, folder, options), "phone recogniser")
         pending: dict[str, np.ndarray] = {}
@@ -99,8 +103,9 @@ def from_model(corpus: Corpus, config: PhonesConfig) -> LabelSource:
                     recording = next(made)
                     pending |= recording.labels
                     cost.add(recording)
-                voiced = corpus.stores.voiced[key]
-                yield fit_to_frames(pending.pop(key), len(voiced), key)[voiced]
+                heard, voiced = speed_copy(key, features), corpus.stores.voiced[key]
+                found = fit_to_frames(pending.pop(key), len(corpus.stores.voiced[heard]), heard)
+                yield labels_at_speed(found, len(voiced), speed_of(key) / speed_of(heard))[voiced]
 
     about = {"model": str(folder), "stage": model.stage}
     return LabelSource(model.num_pdfs, model.pdf_names(), labels, about, cost.figures)
@@ -120,13 +125,19 @@ def _tasks(corpus: Corpus, wanted: Sequence[str], model: Path, options: LabelOpt
     for cut in corpus.cuts:
         if cut.id in trained:
             clips.setdefault(recording_of[cut.id], []).append(cut)
-    work = partial(_copies, features=corpus.features)
+    features = corpus.features
+    work = partial(_copies, features=features)
     return [
         RecordingTask(
             [
                 FileTask(file, of, SAMPLE_RATE, work)
                 for file, of in clips_by_file(clips[recording], lambda _: True).items()
             ],
+            {
+                key: speed_copy(key, features)
+                for cut in clips[recording]
+                for key in training_keys(cut.id, features)[len(features.speeds) :]
+            },
             model,
             options,
         )
@@ -135,7 +146,7 @@ def _tasks(corpus: Corpus, wanted: Sequence[str], model: Path, options: LabelOpt
 
 
 def _copies(name: str, samples: np.ndarray, features: FeaturesConfig) -> Copies:
-    return list(training_copies(name, samples, features))
+    return list(speed_copies(name, samples, features))
 
 
 @lru_cache(maxsize=1)
@@ -157,6 +168,7 @@ def _label(task: RecordingTask) -> LabelledRecording:
     for copies in speeds.values():
         paths = labeller.paths([samples for _, samples in copies])
         labels |= {key: pdf_ids(labeller.model, path) for (key, _), path in zip(copies, paths, strict=True)}
+    labels |= {key: labels[heard] for key, heard in task.taken.items()}
     seconds = sum(len(samples) for copies in speeds.values() for _, samples in copies) / SAMPLE_RATE
     problems = list(labeller.problems)
     labeller.problems.clear()

@@ -1,25 +1,28 @@
 """Cuts → frames/ and voiced/: every version of every cut through the front end, packed.
 
-Versions of utterance `u`: `u` itself (enrolment, validation, test), `u#sp0.9` … (training: speed, then volume), and
+Versions of utterance `u`: `u` itself (enrolment, validation, test), `u#sp0.9` … (training: speed, then volume),
+`u#aug1@1.042` … (training: drawn rooms, noises, channels and codecs, and a speed, which the key tells), and
 `u#telephone` (the cross-channel test). The store `frames` holds voiced frames only, `voiced` one bool for each frame.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from isogloss.config import FeaturesConfig
+from isogloss.frontend.augment import apply, randomize
 from isogloss.frontend.codec import telephone
 from isogloss.frontend.frontend import Frames, FrontEnd
 from isogloss.frontend.perturb import perturb_speed, perturb_volume
 from isogloss.frontend.store import Store, StoreWriter
 from isogloss.stages.clips import draw, map_clips
 from isogloss.stages.ledger import done, is_done, stamp
+from isogloss.stages.noise_recordings import noise_recordings, seen
 from isogloss.stages.prepare import read_cuts, read_splits
 
 TELEPHONE = "telephone"
@@ -39,7 +42,10 @@ def open_frames(folder: Path) -> FrameStores:
 
 def features(prepared: Path, out: Path, config: FeaturesConfig) -> Path:
     """Make every version that some split needs; returns `out`. A killed run goes on where it was."""
-    work = stamp("features", config, prepared)
+    # by what it holds, not where it lies: a folder of noise that was moved makes the same copies
+    options = config.model_dump(mode="json", exclude={"noise_recordings"})
+    noise = seen(config.noise_recordings) if config.noise_recordings else None
+    work = stamp("features", options, prepared, noise=noise)
     if is_done(out, work):
         return out
     splits = read_splits(prepared).values()
@@ -72,18 +78,39 @@ def features(prepared: Path, out: Path, config: FeaturesConfig) -> Path:
     )
 
 
+def training_keys(utterance: str, config: FeaturesConfig) -> list[str]:
+    """Store keys of every training copy, in the order of `training_copies`."""
+    augmented = [_augmented_key(utterance, number, config) for number in range(1, config.augmented + 1)]
+    return [*(training_key(utterance, speed) for speed in config.speeds), *augmented]
+
+
 def training_key(utterance: str, speed: float) -> str:
+    """Of a speed copy."""
     return f"{utterance}#sp{speed}"
+
+
+def _augmented_key(utterance: str, number: int, config: FeaturesConfig) -> str:
+    low, high = config.augment.speed
+    speed = low * (high / low) ** draw(config.seed, utterance, str(number))
+    return f"{utterance}#aug{number}@{speed:.3f}"
 
 
 def speed_of(key: str) -> float:
     """Of a store key's version; 1 of one that is none of the training copies."""
     version = key.partition("#")[2]
-    return float(version.removeprefix("sp")) if version.startswith("sp") else 1.0
+    if version.startswith("sp"):
+        return float(version.removeprefix("sp"))
+    return float(version.partition("@")[2]) if version.startswith("aug") else 1.0
 
 
-def training_copies(name: str, samples: np.ndarray, config: FeaturesConfig) -> Iterator[tuple[str, np.ndarray]]:
-    """(store key, samples) of every training copy of a clip [S], at the rate of `samples`: first its speed, then its volume."""
+def speed_copy(key: str, config: FeaturesConfig) -> str:
+    """Of a training copy's key: that of the speed copy of the same clip whose speed is nearest; a speed copy's own."""
+    speed = speed_of(key)
+    return training_key(key.partition("#")[0], min(config.speeds, key=lambda other: abs(np.log(other / speed))))
+
+
+def speed_copies(name: str, samples: np.ndarray, config: FeaturesConfig) -> Iterator[tuple[str, np.ndarray]]:
+    """(store key, samples) of every speed copy of a clip [S], at the rate of `samples`: first its speed, then its volume."""
     for speed in config.speeds:
         key = training_key(name, speed)
         copy = perturb_speed(samples, speed)
@@ -91,6 +118,22 @@ def training_copies(name: str, samples: np.ndarray, config: FeaturesConfig) -> I
             low, high = config.volume
             copy = perturb_volume(copy, low + (high - low) * draw(config.seed, key))
         yield key, copy
+
+
+def training_copies(name: str, samples: np.ndarray, config: FeaturesConfig) -> Iterator[tuple[str, np.ndarray]]:
+    """(store key, samples) of every training copy of a clip [S], those with more than speed and volume changed at the end.
+
+    What is drawn for an augmented copy depends on the seed and its key alone. Frame t of it lies at frame t of the clip at that
+    speed. Clips of the corpus are not babble to each other: a test clip would be heard in training.
+    """
+    yield from speed_copies(name, samples, config)
+    if not config.augmented:
+        return
+    recordings = noise_recordings(config.noise_recordings) if config.noise_recordings else ()
+    for key in training_keys(name, config)[len(config.speeds) :]:
+        generator = np.random.default_rng(int(2**53 * draw(config.seed, key)))
+        drawn = randomize(generator, config.augment, num_recordings=len(recordings))
+        yield key, apply(samples, replace(drawn, speed=speed_of(key)), recordings=recordings)
 
 
 def telephone_key(utterance: str) -> str:

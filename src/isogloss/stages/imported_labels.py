@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from isogloss.config import PhonesConfig
-from isogloss.phones.augment import labels_at_speed
+from isogloss.frontend.augment import labels_at_speed
 from isogloss.phones.imports import fit_to_frames, imported, label_files, last_part, names_in
 from isogloss.stages.features import speed_of
 from isogloss.stages.label_source import Corpus, LabelSource

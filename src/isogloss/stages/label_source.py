@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from isogloss.config import FeaturesConfig, PhonesConfig
-from isogloss.stages.features import FrameStores, training_key
+from isogloss.stages.features import FrameStores, training_keys
 from isogloss.stages.prepare import read_splits
 from isogloss.types import IGNORE_PDF
 
@@ -37,7 +37,7 @@ class Corpus:
 
     def training_keys(self) -> set[str]:
         """Store keys whose labels are ever read: training copies. Validation measures the language alone."""
-        return {training_key(name, speed) for name in self.trained() for speed in self.features.speeds}
+        return {key for name in self.trained() for key in training_keys(name, self.features)}
 
     def unlabelled(self, key: str) -> np.ndarray:
         """[V] IGNORE_PDF"""

@@ -13,17 +13,34 @@ import torch
 from isogloss.nn.multitask import Embedder
 from isogloss.runtime.model_file import write_model_file
 from isogloss.stages.backend import EMBEDDING_OF, read_backend
+from isogloss.stages.calibrate import read_calibration
 from isogloss.training import trained
 from isogloss.types import IsoglossError
 
 MAX_DIFFERENCE = 1e-3  # between the network and its ONNX form, relative to the embedding's largest value
 
 
-def pack(model: Path, backends: Path, out: Path, backend: str, provenance: dict[str, Any] | None = None) -> Path:
-    """Write `out` (x.isogloss) with the back end called `backend`; the export is checked against the network first."""
+def pack(
+    model: Path,
+    backends: Path,
+    out: Path,
+    backend: str,
+    provenance: dict[str, Any] | None = None,
+    calibration: Path | None = None,
+) -> Path:
+    """Write `out` (x.isogloss) with the back end called `backend`; the export is checked against the network first.
+
+    calibration: folder that `calibrate` made of this back end's scores, with its open-set threshold if it has one.
+    """
     network = trained.load(model)
     fitted = read_backend(backends / f"{backend}.npz")
     kind = EMBEDDING_OF[backend]
+    calibrated, open_set = (None, None) if calibration is None else read_calibration(calibration)
+    if calibrated is not None and calibrated.languages != list(fitted.languages):
+        raise IsoglossError(
+            f"{calibration} calibrates {', '.join(calibrated.languages)}, but {backend} scores "
+            f"{', '.join(fitted.languages)}; calibrate the scores of this back end"
+        )
     return write_model_file(
         out,
         languages=fitted.languages,
@@ -33,6 +50,8 @@ def pack(model: Path, backends: Path, out: Path, backend: str, provenance: dict[
         backend=backend,
         network=to_onnx(Embedder(network.network, kind).eval(), network.info.front_end.dim),
         backend_state=fitted.state(),
+        calibration_state=None if calibrated is None else calibrated.state(),
+        open_set=None if open_set is None else open_set.to_dict(),
         provenance={"system": network.info.system, "phones": network.info.phones, **(provenance or {})},
     )
 

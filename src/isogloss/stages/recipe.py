@@ -56,6 +56,11 @@ def run_recipe(
     of another than the `usual_source`, out/seed<seed>-<source>, but for single-task systems, which read no labels: so runs of
     several seeds and label sources share an `out` and what they have in common.
     """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise IsoglossError(
+            "a recipe under torchrun; it runs its trainings side by side by itself (--jobs): run it without torchrun, or one "
+            "`isogloss train` with it"
+        )
     if config.phones.source == "none" and (multitask := [s for s in systems if s.multitask]):
         instead = ", ".join(f"{without_phones(s)} for {s.id}" for s in multitask)
         raise IsoglossError(

@@ -10,6 +10,7 @@ from pathlib import Path
 from isogloss.config import PhonesConfig, RecipeConfig, TrainConfig
 from isogloss.corpora import folders, kaldi_dir, manifest
 from isogloss.corpora.item import Item
+from isogloss.stages.best_recipe import BEST, BEST_RECIPE
 from isogloss.types import IsoglossError
 
 
@@ -53,6 +54,11 @@ RECIPES = {
         items=_vl16,
         # 9 epochs of 10,000 chunks: networks know these 650 clips by heart long before that
         config=RecipeConfig(phones=PhonesConfig(source="pocketsphinx"), train=TrainConfig(chunks_per_epoch=10_000)),
+    ),
+    BEST_RECIPE: Recipe(
+        corpus="vl16: 16 languages of the VoxLingua107 development set, folds disjoint by video",
+        items=_vl16,
+        config=BEST,
     ),
     "folders": Recipe(corpus="a folder of audio per language", items=folders.items, config=RecipeConfig()),
     "kaldi": Recipe(corpus="a Kaldi data directory", items=kaldi_dir.items, config=RecipeConfig()),

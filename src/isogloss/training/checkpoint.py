@@ -24,6 +24,8 @@ def save(folder: Path, step: int, state: dict[str, Any], keep: int) -> Path:
     torch.save(state, packed)
     try:
         part.write_bytes(packed.getbuffer())
+        with open(part, "rb") as file:  # on the disk before it is renamed, or a power cut could leave an empty file
+            os.fsync(file.fileno())
     except BaseException:
         part.unlink(missing_ok=True)
         raise
@@ -43,11 +45,32 @@ def latest(folder: Path, fingerprint: str) -> dict[str, Any] | None:
     """The newest checkpoint that can be read and was made by a run with this `fingerprint`; None if there is none."""
     for path in sorted(folder.glob("step-*.pt"), reverse=True):
         try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        except (OSError, EOFError, RuntimeError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+            state = _read(path)
+        except (
+            OSError,
+            EOFError,
+            RuntimeError,
+            pickle.UnpicklingError,
+            zipfile.BadZipFile,
+        ) as error:
             log.warning("skipped checkpoint %s, which cannot be read (%s)", path, error)
             continue
         if state["fingerprint"] == fingerprint:
             return state
         log.warning("skipped checkpoint %s of a run with other data or options", path)
     return None
+
+
+def newest(folder: Path) -> Path | None:
+    """Where the newest checkpoint lies, readable or not."""
+    return max(folder.glob("step-*.pt"), default=None)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    with zipfile.ZipFile(path) as packed:  # torch does not look at the checksums
+        if broken := packed.testzip():
+            raise zipfile.BadZipFile(f"{broken} has changed since it was written")
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(state, dict) or "fingerprint" not in state:
+        raise zipfile.BadZipFile("it holds something else")
+    return state

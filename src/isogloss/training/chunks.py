@@ -7,6 +7,7 @@ builds on). Because nothing but (seed, epoch, step) decides which chunk comes wh
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,8 +84,8 @@ class ChunkReader:
     """
 
     def __init__(self, frames: Store, labels: Store | None, chunk_frames: int) -> None:
-        self._frames, self._labels = frames, labels
-        self._within = np.arange(chunk_frames)
+        self._features = _windows(frames.rows, chunk_frames)
+        self._labels = None if labels is None else _windows(labels.rows, chunk_frames)
         if labels is not None and labels.num_rows != frames.num_rows:
             raise IsoglossError(
                 f"{labels.path} holds {labels.num_rows} labels for {frames.num_rows} frames of {frames.path}; "
@@ -92,10 +93,17 @@ class ChunkReader:
             )
 
     def read(self, table: ChunkTable, chosen: np.ndarray, shift: np.ndarray | int = 0) -> Batch:
-        rows = (table.starts[chosen] + shift)[:, None] + self._within  # [B, T]
-        features = torch.from_numpy(self._frames.rows[rows].astype(np.float32))
-        labels = None if self._labels is None else torch.from_numpy(self._labels.rows[rows].astype(np.int64))
+        """The chunks `chosen` [B], each `shift` rows further on."""
+        starts = table.starts[chosen] + shift
+        features = torch.from_numpy(self._features[starts]).float()
+        labels = None if self._labels is None else torch.from_numpy(self._labels[starts]).long()
         return Batch(features, torch.from_numpy(table.languages[chosen]), labels)
+
+
+def _windows(rows: np.ndarray, num: int) -> np.ndarray:
+    """[N, ...] → a view [N − num + 1, num, ...]: every run of `num` rows, which are one piece of memory to copy."""
+    shape = (max(0, len(rows) - num + 1), num, *rows.shape[1:])
+    return np.lib.stride_tricks.as_strided(np.asarray(rows), shape, (rows.strides[0], *rows.strides), writeable=False)
 
 
 def epoch_batches(
@@ -115,6 +123,23 @@ def epoch_batches(
     for step in range(first_step, steps_per_epoch(len(order), batch_size)):
         span = slice(step * batch_size, (step + 1) * batch_size)
         yield reader.read(table, order[span], shifts[span])
+
+
+def ahead(batches: Iterator[Batch], pin: bool) -> Iterator[Batch]:
+    """The same batches, the next one read by a thread while this one is used; `pin`: into memory a GPU can fetch from."""
+
+    def read() -> Batch | None:
+        batch = next(batches, None)
+        if batch is None or not pin:
+            return batch
+        labels = None if batch.pdf_ids is None else batch.pdf_ids.pin_memory()
+        return Batch(batch.features.pin_memory(), batch.languages.pin_memory(), labels)
+
+    with ThreadPoolExecutor(1, "chunks") as reader:
+        coming = reader.submit(read)
+        while (batch := coming.result()) is not None:
+            coming = reader.submit(read)
+            yield batch
 
 
 def steps_per_epoch(num_chunks: int, batch_size: int) -> int:

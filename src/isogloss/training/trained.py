@@ -12,9 +12,18 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import nn
 
-from isogloss.config import FrontEndConfig, TrainConfig
-from isogloss.losses import HEADS, AAMSoftmax, ConstantMargin, CosineHead, MultitaskLoss, PhonemeAwareMargin, Softmax
-from isogloss.nn.multitask import MultitaskNetwork
+from isogloss.config import FrontEndConfig, MarginConfig, TrainConfig
+from isogloss.losses import (
+    HEADS,
+    AAMSoftmax,
+    ConstantMargin,
+    CosineHead,
+    MultitaskLoss,
+    PhonemeAwareMargin,
+    ScheduledMargin,
+    Softmax,
+)
+from isogloss.nn import ENCODERS, POOLINGS, MultitaskNetwork
 from isogloss.systems import System
 from isogloss.types import IsoglossError
 
@@ -56,14 +65,26 @@ def build(
             "give --phones a source, or train system 1"
         )
     torch.manual_seed(train.seed)
-    network = MultitaskNetwork(feature_dim, num_pdfs if system.multitask else None, train.width)
+    network = MultitaskNetwork(
+        feature_dim,
+        num_pdfs if system.multitask else None,
+        train.width,
+        ENCODERS[train.encoder],
+        POOLINGS[train.pooling],
+    )
     options: dict[str, Any] = {"boundary": train.margin.boundary} if HEADS[system.head] is AAMSoftmax else {}
     if system.head in ("am", "aam"):
         options["scale"] = train.scale
+    if issubclass(HEADS[system.head], CosineHead):
+        options["num_subcentres"] = train.num_subcentres
     head = HEADS[system.head](train.width, num_languages, **options)
-    definition = train.margin.model_dump(exclude={"boundary"})
+    return network, MultitaskLoss(head, _margin(system, train.margin), alpha=train.alpha)
+
+
+def _margin(system: System, config: MarginConfig) -> ConstantMargin | PhonemeAwareMargin | ScheduledMargin:
+    definition = config.model_dump(exclude={"boundary", "ramp", "ramp_steps", "ramp_start"})
     margin = PhonemeAwareMargin(system.m, system.beta, **definition) if system.beta else ConstantMargin(system.m)
-    return network, MultitaskLoss(head, margin, alpha=train.alpha)
+    return ScheduledMargin(margin, config.ramp_steps, config.ramp_start, config.ramp) if config.ramp_steps else margin
 
 
 def save(folder: Path, network: nn.Module, head: nn.Module, info: ModelInfo) -> None:

@@ -1,24 +1,22 @@
 import dataclasses
+from typing import get_args
 
 import numpy as np
 import pytest
 
-from isogloss.phones import augment
-from isogloss.phones.augment import (
+from isogloss.config import AugmentConfig, Codec, parse
+from isogloss.frontend.augment import (
     CODECS,
     FRAME_LENGTH,
     FRAME_SHIFT,
     SAMPLE_RATE,
     Augmentation,
-    AugmentOptions,
     active_power,
     apply,
-    concatenate,
     labels_at_speed,
     randomize,
-    without_inaudible_edges,
 )
-from isogloss.types import IGNORE_PDF, IsoglossError
+from isogloss.types import IsoglossError
 
 
 def bursts(num_samples=48000, every=8000, seed=0):
@@ -123,71 +121,32 @@ def test_the_band_is_cut_and_the_rest_kept():
         assert (ratio > 0.95) if kept else (ratio < 0.01)
 
 
-def word(first_silent, spoken, last_silent, label, seed):
-    rng = np.random.default_rng(seed)
-    num_frames = first_silent + spoken + last_silent
-    labels = np.repeat([0, label, 0], [first_silent, spoken, last_silent])
-    samples = 1e-4 * rng.standard_normal(num_frames * FRAME_SHIFT + FRAME_LENGTH - FRAME_SHIFT)
-    samples[first_silent * FRAME_SHIFT + 120 : (first_silent + spoken) * FRAME_SHIFT + 120] += (
-        np.sin(label * np.arange(spoken * FRAME_SHIFT)) * 0.1
-    )
-    return samples.astype(np.float32), labels
-
-
-def test_words_are_joined_without_their_silence_and_labels_stay_on_their_sound():
-    words = [word(20, 30, 25, 1, 0), word(15, 40, 30, 2, 1), word(30, 20, 10, 3, 2)]
-    samples, labels = concatenate(words, np.random.default_rng(0), [0], pause_probability=0.0)
-    assert len(labels) == (len(samples) - FRAME_LENGTH) // FRAME_SHIFT + 1
-    runs = labels[np.append(0, 1 + np.flatnonzero(np.diff(labels)))]
-    assert runs.tolist() == [1, 2, 3]
-    assert np.abs(np.bincount(labels)[1:] - [30, 40, 18]).max() <= 2
-    for frame, label in enumerate(labels):  # each word is a tone of its own frequency, `label` radians per sample
-        around = labels[max(0, frame - 1) : frame + 2]
-        if (around == label).all() and 0 < frame < len(labels) - 1:
-            spectrum = np.abs(np.fft.rfft(samples[frame * FRAME_SHIFT :][:FRAME_LENGTH] * np.hanning(FRAME_LENGTH)))
-            assert np.argmax(spectrum) * 2 * np.pi / FRAME_LENGTH == pytest.approx(label, abs=0.03)
-
-
-def test_pauses_keep_a_share_of_the_silence():
-    words = [word(20, 30, 25, 1, 0)] * 20
-    _, labels = concatenate(words, np.random.default_rng(0), [0], pause_probability=1.0)
-    assert 0.1 < (labels == 0).mean() < 0.5
-    silent = (np.zeros(4000, np.float32), np.zeros(23, int))
-    assert [len(part) for part in concatenate([silent], np.random.default_rng(0), [0], 0.0)] == [0, 0]
-
-
-def test_inaudible_edges_become_silence():
-    samples, labels = word(20, 30, 20, 1, 0)
-    wide = labels.copy()
-    wide[10:20] = 1  # the aligner took ten frames of the pause for the word's first phone
-    wide[50:] = 1
-    mended = without_inaudible_edges(samples, wide, [0])
-    assert np.abs(np.flatnonzero(mended == 0)[-1] - 19) <= 1
-    assert (mended[53:] == IGNORE_PDF).all()  # no silence was there to name
-    assert (mended[21:49] == 1).all()
-
-
 def test_silence_and_nothing_are_left_as_they_are():
     rng = np.random.default_rng(0)
     for length in (0, 100, 8000):
         silent = np.zeros(length, np.float32)
-        changed = apply(silent, randomize(rng, AugmentOptions(speed=(1.0, 1.0)), 1), [silent])
+        changed = apply(silent, randomize(rng, AugmentConfig(speed=(1.0, 1.0)), 1), [silent])
         assert np.array_equal(changed, silent)
     loud = np.ones(16000, np.int16) * 32767
     assert np.abs(apply(loud, randomize(rng))).max() <= 1
 
 
 def test_bad_options_are_named():
-    with pytest.raises(IsoglossError, match="noise_probability 2"):
-        AugmentOptions(noise_probability=2)
-    with pytest.raises(IsoglossError, match="snr_db"):
-        AugmentOptions(snr_db=(30.0, 0.0))
-    with pytest.raises(IsoglossError, match="above 0"):
-        AugmentOptions(speed=(0.0, 1.0))
+    for values, message in (
+        ({"noise_probability": 2}, "noise_probability"),
+        ({"snr_db": (30.0, 0.0)}, r"snr_db \(30.0, 0.0\): expected \(lowest, highest\)"),
+        ({"speed": (0.0, 1.0)}, "above 0"),
+        ({"codecs": ("amr",)}, "codecs.*opus-6k"),
+        ({"snr": (0.0, 1.0)}, "did you mean 'snr_db'"),
+    ):
+        with pytest.raises(IsoglossError, match=message):
+            parse(AugmentConfig, values)
     with pytest.raises(IsoglossError, match="'amr' is unknown"):
-        AugmentOptions(codecs=("amr",))
-    with pytest.raises(IsoglossError, match="unknown"):
         apply(np.ones(800, np.float32) * 0.1, Augmentation(codec="amr"))
     with pytest.raises(IsoglossError, match="NaN"):
         apply(np.full(800, np.nan, np.float32), Augmentation())
-    assert augment.CODECS.keys() >= {"ulaw", "gsm"} and not {"ulaw", "gsm"} & set(AugmentOptions().codecs)
+
+
+def test_the_telephone_of_the_test_condition_is_not_trained_on():
+    assert set(CODECS) == set(get_args(Codec))
+    assert CODECS.keys() - set(AugmentConfig().codecs) == {"ulaw", "gsm"}

@@ -1,4 +1,4 @@
-"""Augmentation of transcribed speech for training a phone classifier: rooms, noises, channels, codecs, speeds, long utterances.
+"""Augmentation of the waveform: rooms, noises, channels, codecs, speeds.
 
     y = gain · codec(band(h * x(speed·t) + n)),    h(τ) = δ(τ) + a·g(τ)·10^(−3τ/RT60),  g white Gaussian noise
 
@@ -7,7 +7,7 @@ than 1): the direct path of a room lies at τ = 0, filters have no phase, codecs
 Noise n has a power spectrum f^−exponent (0 white, 1 pink, 2 brown), its level wandering; or it is babble (the sum of other
 utterances), or a recording. Nothing is downloaded.
 
-`randomize` draws the parameters and `apply` is a pure function of them.
+`randomize` draws the parameters (`config.AugmentConfig`) and `apply` is a pure function of them.
 
 Sources: Ko et al., "A study on data augmentation of reverberant speech for robust speech recognition", ICASSP 2017; Snyder et
 al., "X-vectors: robust DNN embeddings for speaker recognition", ICASSP 2018 (babble); Polack's statistical room model, 1988.
@@ -24,15 +24,15 @@ import scipy.fft
 import soundfile
 import soxr
 
+from isogloss.config import AugmentConfig
 from isogloss.frontend.checks import to_float32
 from isogloss.frontend.perturb import perturb_speed
-from isogloss.types import IGNORE_PDF, IsoglossError
+from isogloss.types import IsoglossError
 
 SAMPLE_RATE = 16000  # Hz
 FRAME_SHIFT, FRAME_LENGTH = 160, 400  # samples
-LEVEL = 0.05  # RMS that words are brought to before they are joined
 
-# name → rate in Hz, libsndfile's format, subtype and compression level (0 best … 1 worst)
+# config.Codec → rate in Hz, libsndfile's format, subtype and compression level (0 best … 1 worst)
 CODECS: dict[str, tuple[int, str, str, float | None]] = {
     "opus-6k": (16000, "OGG", "OPUS", 1.0),
     "vorbis-26k": (16000, "OGG", "VORBIS", 1.0),
@@ -43,51 +43,6 @@ CODECS: dict[str, tuple[int, str, str, float | None]] = {
     "ulaw": (8000, "WAV", "ULAW", None),
     "gsm": (8000, "WAV", "GSM610", None),
 }
-
-
-@dataclass(frozen=True)
-class AugmentOptions:
-    """Ranges to draw from, and how often (probabilities of an utterance).
-
-    The telephone codecs, ulaw and gsm, are not among the default codecs: the cross-channel test condition is made of them.
-    """
-
-    speed: tuple[float, float] = (0.8, 1.25)  # 1 for no change; drawn evenly on a logarithmic scale
-    room_probability: float = 0.5
-    rt60_seconds: tuple[float, float] = (0.1, 0.6)
-    direct_to_reverberant_db: tuple[float, float] = (-3.0, 12.0)
-    noise_probability: float = 0.7
-    noise_exponent: tuple[float, float] = (0.0, 2.0)
-    snr_db: tuple[float, float] = (0.0, 30.0)
-    babble_probability: float = 0.2
-    babble_voices: tuple[int, int] = (1, 6)
-    babble_snr_db: tuple[float, float] = (5.0, 25.0)
-    recording_probability: float = 0.5  # of an utterance, if there are recordings of noise
-    band_probability: float = 0.5
-    low_hz: tuple[float, float] = (20.0, 300.0)
-    high_hz: tuple[float, float] = (3000.0, 8000.0)
-    tilt_db_per_octave: tuple[float, float] = (-4.0, 4.0)
-    codec_probability: float = 0.2
-    codecs: tuple[str, ...] = (
-        "opus-6k",
-        "vorbis-26k",
-        "vorbis-18k-narrow",
-        "mp3-23k",
-        "mp3-14k-narrow",
-        "adpcm-narrow",
-    )
-    gain_db: tuple[float, float] = (-15.0, 5.0)
-
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if name.endswith("_probability") and not 0 <= value <= 1:
-                raise IsoglossError(f"{name} {value}: expected a probability, 0 … 1")
-            if isinstance(value, tuple) and name != "codecs" and not value[0] <= value[1]:
-                raise IsoglossError(f"{name} {value}: expected (lowest, highest)")
-        if self.speed[0] <= 0 or self.rt60_seconds[0] <= 0:
-            raise IsoglossError(f"speed {self.speed}, rt60_seconds {self.rt60_seconds}: expected numbers above 0")
-        if unknown := set(self.codecs) - set(CODECS):
-            raise IsoglossError(f"codec {sorted(unknown)[0]!r} is unknown; expected some of {', '.join(CODECS)}")
 
 
 @dataclass(frozen=True)
@@ -112,12 +67,12 @@ class Augmentation:
 
 def randomize(
     rng: np.random.Generator,
-    options: AugmentOptions | None = None,
+    config: AugmentConfig | None = None,
     num_voices: int = 0,
     num_recordings: int = 0,
 ) -> Augmentation:
     """Draw parameters; `num_voices` and `num_recordings` are the lengths of what `apply` will be given."""
-    options = options or AugmentOptions()
+    config = config or AugmentConfig()
 
     def happens(probability: float) -> bool:
         return bool(rng.random() < probability)
@@ -126,26 +81,26 @@ def randomize(
         return float(rng.uniform(*limits))
 
     room, noise, band = (
-        happens(p) for p in (options.room_probability, options.noise_probability, options.band_probability)
+        happens(p) for p in (config.room_probability, config.noise_probability, config.band_probability)
     )
-    voices = rng.integers(num_voices, size=rng.integers(options.babble_voices[0], options.babble_voices[1] + 1)) if (
-        num_voices and happens(options.babble_probability)
+    voices = rng.integers(num_voices, size=rng.integers(config.babble_voices[0], config.babble_voices[1] + 1)) if (
+        num_voices and happens(config.babble_probability)
     ) else ()  # fmt: skip
-    recording = num_recordings and happens(options.recording_probability)
+    recording = num_recordings and happens(config.recording_probability)
     return Augmentation(
-        speed=float(np.exp(between((np.log(options.speed[0]), np.log(options.speed[1]))))),
-        rt60_seconds=between(options.rt60_seconds) if room else None,
-        direct_to_reverberant_db=between(options.direct_to_reverberant_db),
-        noise_exponent=between(options.noise_exponent),
-        snr_db=between(options.snr_db) if noise else None,
+        speed=float(np.exp(between((np.log(config.speed[0]), np.log(config.speed[1]))))),
+        rt60_seconds=between(config.rt60_seconds) if room else None,
+        direct_to_reverberant_db=between(config.direct_to_reverberant_db),
+        noise_exponent=between(config.noise_exponent),
+        snr_db=between(config.snr_db) if noise else None,
         babble=tuple(int(voice) for voice in voices),
-        babble_snr_db=between(options.babble_snr_db),
+        babble_snr_db=between(config.babble_snr_db),
         recording=int(rng.integers(num_recordings)) if recording else None,
-        recording_snr_db=between(options.snr_db),
-        band_hz=(between(options.low_hz), between(options.high_hz)) if band else None,
-        tilt_db_per_octave=between(options.tilt_db_per_octave) if band else 0.0,
-        codec=str(rng.choice(options.codecs)) if options.codecs and happens(options.codec_probability) else None,
-        gain_db=between(options.gain_db),
+        recording_snr_db=between(config.snr_db),
+        band_hz=(between(config.low_hz), between(config.high_hz)) if band else None,
+        tilt_db_per_octave=between(config.tilt_db_per_octave) if band else 0.0,
+        codec=str(rng.choice(config.codecs)) if config.codecs and happens(config.codec_probability) else None,
+        gain_db=between(config.gain_db),
         seed=int(rng.integers(2**32)),
     )
 
@@ -189,62 +144,6 @@ def labels_at_speed(labels: np.ndarray, num_frames: int, speed: float) -> np.nda
     centre = (np.arange(num_frames) * FRAME_SHIFT + FRAME_LENGTH / 2) * speed
     nearest = np.rint((centre - FRAME_LENGTH / 2) / FRAME_SHIFT).astype(np.int64)
     return labels[np.clip(nearest, 0, len(labels) - 1)]
-
-
-def concatenate(
-    words: Sequence[tuple[np.ndarray, np.ndarray]],
-    rng: np.random.Generator,
-    silences: Sequence[int],
-    pause_probability: float = 0.3,
-) -> tuple[np.ndarray, np.ndarray]:
-    """(samples [S], labels [T]) of isolated words → those of one utterance of running speech, [S'] float32 and [T'].
-
-    The silence (labels `silences`) at a word's two ends is cut off, inaudible frames of its first and last phone too; with
-    `pause_probability` a random share of it is kept. Words are brought to one level, faded over 5 ms and joined on the frames'
-    grid.
-    """
-    pieces, of_pieces = [], []
-    for samples, labels in words:
-        samples = to_float32(samples)
-        labels = without_inaudible_edges(samples, labels, silences)
-        speech = np.flatnonzero(~np.isin(labels, silences))
-        first, stop = (int(speech[0]), int(speech[-1]) + 1) if len(speech) else (0, 0)
-        if rng.random() < pause_probability:
-            first, stop = int(rng.integers(first + 1)), int(rng.integers(stop, len(labels) + 1))
-        if first == stop:
-            continue
-        piece = samples[first * FRAME_SHIFT : stop * FRAME_SHIFT].copy()
-        piece *= np.float32(LEVEL / np.sqrt(active_power(piece) + 1e-10))
-        ramp = np.linspace(0, 1, FRAME_SHIFT // 2, dtype=np.float32)
-        piece[: len(ramp)] *= ramp
-        piece[len(piece) - len(ramp) :] *= ramp[::-1]
-        pieces.append(piece)
-        of_pieces.append(labels[first:stop])
-    if not pieces:
-        return np.zeros(0, np.float32), np.zeros(0, np.int64)
-    joined, labels = np.concatenate(pieces), np.concatenate(of_pieces)
-    return np.clip(joined, -1, 1), labels[: max(0, (len(joined) - FRAME_LENGTH) // FRAME_SHIFT + 1)]
-
-
-def without_inaudible_edges(samples: np.ndarray, labels: np.ndarray, silences: Sequence[int]) -> np.ndarray:
-    """Labels [T] whose frames before the first and after the last audible one are silence (IGNORE_PDF where none is there).
-
-    An aligner cannot tell a stop's closure after a pause from the pause. Under noise neither can be heard, and a classifier that
-    must still say "b" learns to call every noise so. Audible: 6 dB above the recording's quiet tenth and within 40 dB of
-    its loud tenth; whatever is within 25 dB of that.
-    """
-    if not len(labels):
-        return labels
-    power = np.square(np.lib.stride_tricks.sliding_window_view(samples, FRAME_LENGTH)[::FRAME_SHIFT]).mean(axis=1)
-    level_db = 10 * np.log10(power[: len(labels)] + 1e-10)
-    loud = np.sort(level_db)[-max(1, len(level_db) // 10) :].mean()
-    threshold_db = min(max(np.quantile(level_db, 0.1) + 6, loud - 40), loud - 25)
-    audible = np.flatnonzero(level_db >= threshold_db)
-    labels = labels.copy()
-    for edge, outermost in ((slice(0, audible[0]), labels[0]), (slice(audible[-1] + 1, None), labels[-1])):
-        spoken = ~np.isin(labels[edge], silences)
-        labels[edge][spoken] = outermost if outermost in silences else IGNORE_PDF
-    return labels
 
 
 def active_power(samples: np.ndarray) -> float:

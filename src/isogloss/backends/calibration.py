@@ -1,0 +1,196 @@
+"""Scores that mean something: affine calibration of log-likelihoods, as FoCal Multi-class does it.
+
+    loglik'_uc = a·loglik_uc + b_c              affine: one positive scale, an offset for each language
+    loglik'_uc = a·loglik_uc                    temperature: a = 1/T
+    loglik'_uc = a(n_u)·loglik_uc + b_c         duration: n voiced frames
+        a(n) = (1 − φ)·a_short + φ·a_long,  φ = n/(n + 300)
+
+fitted on utterances nobody was trained on (linear_logistic.py), pulled to a = 1, b = 0, so that a handful changes little.
+With a flat prior Cllr does not rise on the utterances of the fit, if every language has some.
+
+Source: N. Brümmer and D. van Leeuwen, "On calibration of language recognition scores", Odyssey 2006, and Brümmer's FoCal
+Multi-class manual (2007). That a scale should know the duration: Mandasari, Saeidi, McLaren, van Leeuwen, "Quality measure
+functions for calibration of speaker recognition systems in various duration conditions", IEEE TASLP 21(11), 2013. The form
+of a(n) is ours: its share φ is that of relevance MAP (n frames against 300 of prior); unlike a line in log n it stays
+positive and between two fitted numbers for any n, also where there was no such utterance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import numpy as np
+
+from isogloss.backends.linear_logistic import (
+    check_enough,
+    check_loglik,
+    check_prior,
+    check_state,
+    fit_linear,
+    likelihoods,
+    say_unseen,
+    unseen_names,
+)
+from isogloss.backends.logistic import log_softmax
+from isogloss.types import IsoglossError
+
+Form = Literal["affine", "temperature", "duration"]
+
+HALF_FRAMES = 300.0
+"""Voiced frames (3 s) at which the duration form's scale is halfway between its two ends."""
+
+
+class Calibration:
+    """Made by `fit`, or directly: scales [1] or, for the duration form, [2] (short, long); offset [C].
+
+    `score_prior` [C]: the scores are log-posteriors under these language shares (logistic regression without
+    re-balancing: those of its enrolment), which are taken out first. None: likelihoods, or posteriors under a flat prior.
+    `unseen`: languages without utterances to fit on; their offset is 0.
+    """
+
+    kind = "calibration"
+
+    def __init__(
+        self,
+        languages: Sequence[str],
+        scales: np.ndarray | Sequence[float] = (1.0,),
+        offset: np.ndarray | None = None,
+        score_prior: np.ndarray | None = None,
+        unseen: Sequence[str] = (),
+    ) -> None:
+        self.languages = list(languages)
+        self.scales = np.asarray(scales, dtype=np.float64)
+        self.offset = np.zeros(len(self.languages)) if offset is None else np.asarray(offset, dtype=np.float64)
+        self.score_prior = check_prior(score_prior, len(self.languages))
+        self.unseen = list(unseen)
+
+    @classmethod
+    def fit(
+        cls,
+        loglik: np.ndarray,
+        truth: np.ndarray,
+        frames: np.ndarray | None = None,
+        *,
+        languages: Sequence[str],
+        form: Form = "affine",
+        prior: np.ndarray | None = None,
+        score_prior: np.ndarray | None = None,
+    ) -> Calibration:
+        """loglik [U, C]; truth [U] column of the right language; frames [U] voiced, for the duration form; prior [C].
+
+        Warns of languages without utterances. IsoglossError for scores that are not finite, a truth outside the columns,
+        fewer than ten utterances or two languages, a form without its frames.
+        """
+        check_enough(truth)
+        fitted = cls._fit(loglik, truth, frames, languages, form, prior, score_prior)
+        say_unseen(fitted.unseen)
+        return fitted
+
+    @classmethod
+    def cross_fit(
+        cls,
+        loglik: np.ndarray,
+        truth: np.ndarray,
+        frames: np.ndarray | None = None,
+        *,
+        languages: Sequence[str],
+        groups: Sequence[str],
+        num_folds: int = 5,
+        form: Form = "affine",
+        prior: np.ndarray | None = None,
+        score_prior: np.ndarray | None = None,
+    ) -> tuple[Calibration, np.ndarray]:
+        """(fitted on everything, out-of-fold scores [U, C]): every row calibrated by a fit that has not seen its group.
+
+        groups [U]: recordings or speakers. The scores are what to measure and to choose thresholds on.
+        """
+        truth = np.asarray(truth)
+        whole = cls.fit(loglik, truth, frames, languages=languages, form=form, prior=prior, score_prior=score_prior)
+        out = np.empty(np.shape(loglik))
+        for test in folds(groups, truth, num_folds):
+            trained_on, tested = (None, None) if frames is None else (frames[~test], frames[test])
+            part = cls._fit(loglik[~test], truth[~test], trained_on, languages, form, prior, score_prior)
+            out[test] = part.apply(loglik[test], tested)
+        return whole, out
+
+    @classmethod
+    def _fit(
+        cls,
+        loglik: np.ndarray,
+        truth: np.ndarray,
+        frames: np.ndarray | None,
+        languages: Sequence[str],
+        form: Form,
+        prior: np.ndarray | None,
+        score_prior: np.ndarray | None,
+    ) -> Calibration:
+        if form not in get_args(Form):
+            raise IsoglossError(f"calibration of form {form!r}; expected {', '.join(get_args(Form))}")
+        scores = likelihoods(check_loglik(loglik, len(languages)), score_prior)
+        stack = _bases(scores, frames) if form == "duration" else scores[None]
+        weights, offset, unseen = fit_linear(stack, truth, prior, pull=1.0, offsets=form != "temperature")
+        return cls(languages, weights, offset, score_prior, unseen_names(languages, unseen))
+
+    @property
+    def by_duration(self) -> bool:
+        return len(self.scales) == 2
+
+    def apply(self, loglik: np.ndarray, frames: np.ndarray | None = None) -> np.ndarray:
+        """[U, C] → [U, C] calibrated log-likelihoods, each row shifted to log-posteriors under a flat prior.
+
+        What is added to all of a row changes nothing. IsoglossError as in `fit`, and for a duration form without frames.
+        """
+        scores = likelihoods(check_loglik(loglik, len(self.languages)), self.score_prior)
+        stack = _bases(scores, frames) if self.by_duration else scores[None]
+        return log_softmax(np.tensordot(self.scales, stack, axes=1) + self.offset)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """All it takes to apply it, as plain arrays (names as unicode arrays: no pickle)."""
+        return {
+            "kind": np.array(self.kind),
+            "languages": np.array(self.languages),
+            "scales": self.scales,
+            "offset": self.offset,
+            "score_prior": self.score_prior,
+            "unseen": np.array(self.unseen, dtype=np.str_),
+        }
+
+    @classmethod
+    def from_state(cls, state: dict[str, np.ndarray]) -> Calibration:
+        """The inverse of `state`. IsoglossError for another kind or a missing array."""
+        check_state(state, cls.kind, "languages", "scales", "offset", "score_prior", "unseen")
+        languages, unseen = state["languages"].tolist(), state["unseen"].tolist()
+        return cls(languages, state["scales"], state["offset"], state["score_prior"], unseen)
+
+
+def folds(groups: Sequence[str], truth: np.ndarray, num_folds: int = 5) -> list[np.ndarray]:
+    """[U] bool per fold: its utterances. No group stands in two, every language is spread; the same for equal input.
+
+    Fewer groups than folds: one fold a group. IsoglossError for fewer than two groups.
+    """
+    if len(groups) != len(truth):
+        raise IsoglossError(f"{len(groups)} recordings for {len(truth)} utterances; expected one for each")
+    names, first, member = np.unique(np.asarray(groups), return_index=True, return_inverse=True)
+    if len(names) < 2 or num_folds < 2:
+        raise IsoglossError(
+            f"{len(names)} recordings in {num_folds} folds; cross-validation needs two of each: fit without it, or name "
+            "the recordings"
+        )
+    dealt = np.empty(len(names), dtype=np.int64)
+    # The languages one after the other, dealt out like cards.
+    dealt[np.lexsort((names, np.asarray(truth)[first]))] = np.arange(len(names)) % num_folds
+    return [dealt[member] == fold for fold in range(min(num_folds, len(names)))]
+
+
+def _bases(loglik: np.ndarray, frames: np.ndarray | None) -> np.ndarray:
+    """[2, U, C]: (1 − φ)·loglik and φ·loglik."""
+    if frames is None:
+        raise IsoglossError("the duration form of calibration needs the voiced frames of every utterance")
+    frames = np.asarray(frames, dtype=np.float64)
+    if frames.shape != (len(loglik),) or not (np.isfinite(frames) & (frames >= 0)).all():
+        raise IsoglossError(
+            f"voiced frames of shape {frames.shape} for {len(loglik)} utterances; expected one ≥ 0 each"
+        )
+    share = (frames / (frames + HALF_FRAMES))[:, None]
+    return np.stack([(1 - share) * loglik, share * loglik])

@@ -129,6 +129,29 @@ def features(
     raise typer.Exit(1 if (made / LEFT_OUT).exists() else 0)
 
 
+@app.command()
+def leaks(
+    prepared: Prepared,
+    frames: Annotated[
+        Path | None, typer.Option(help="folder that `features` made, whose VAD is used; default: that of the defaults")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="folder to write; default: `leaks` beside PREPARED")] = None,
+) -> None:
+    """Recordings, speakers and audio that train and test share, and what non-speech alone tells of the language.
+
+    Looks for re-encoded, louder, softer and cut copies too. Exit code 1 if train and test share anything.
+    """
+    from isogloss.stages.leaks import FILE, front_end_of, leaks, read_leaks
+
+    front_end = front_end_of(frames) if frames else FeaturesConfig().front_end
+    folder = leaks(prepared, out or prepared.resolve().parent / "leaks", front_end)
+    found = read_leaks(folder)
+    for line in found.lines:
+        print(line)
+    wrote(folder / FILE)
+    raise typer.Exit(0 if found.train_test_apart else 1)
+
+
 @app.command(epilog=epilog(TrainConfig))
 def train(
     prepared: Prepared,
@@ -175,16 +198,17 @@ def backend(
     wrote(backend(embeddings, model, out, override(BackendConfig(), set_)))
 
 
-@app.command()
+@app.command(epilog=epilog(EvaluateConfig))
 def score(
     embeddings: Annotated[Path, typer.Argument(help="folder that `extract` made")],
     backends: Annotated[Path, typer.Argument(help="folder that `backend` made")],
     out: Out,
+    set_: Set = [],
 ) -> None:
-    """Score matrices (log-posteriors) and trials of every condition, as text."""
+    """Score matrices (calibrated log-likelihoods) and trials of every condition, as text."""
     from isogloss.stages.score import score
 
-    wrote(score(embeddings, backends, out))
+    wrote(score(embeddings, backends, out, override(EvaluateConfig(), set_)))
 
 
 @app.command()
@@ -217,13 +241,21 @@ def evaluate(
 
 @app.command()
 def report(
-    metrics: Annotated[Path, typer.Argument(help="metrics.json of a recipe")],
-    out: Annotated[Path | None, typer.Argument(help="folder to write; default: beside metrics.json")] = None,
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            help="folders of a recipe's runs, such as OUT/seed1024 OUT/seed1025, measured anew; or one metrics.json as it is"
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="folder to write; default: the run's report/, or one beside the runs; beside metrics.json"),
+    ] = None,
 ) -> None:
-    """Table 1, Figure 2, DET curves and confusions as one page, with its pictures beside it."""
-    from isogloss.stages.report import report
+    """One page that needs nothing else: tables with intervals over all seeds, curves, confusions, worst errors, provenance."""
+    from isogloss.stages.report import report_runs
 
-    wrote(report(metrics, out or metrics.parent))
+    wrote(report_runs(runs, out))
 
 
 @app.command()
@@ -231,16 +263,18 @@ def compare(
     runs: Annotated[
         list[Path], typer.Argument(help="folders of a recipe's runs, such as OUT/seed1024 OUT/seed1025-gmm")
     ],
-    condition: Annotated[str, typer.Option(help="full, short, channel, open …")] = "full",
-    backend: Annotated[str, typer.Option(help="head or olr2020")] = "head",
-    json_out: Annotated[Path | None, typer.Option("--json", help="file to write besides")] = None,
+    condition: Annotated[list[str], typer.Option(help="full, short, channel, open …; may be repeated")] = ["full"],
+    backend: Annotated[list[str], typer.Option(help="head, olr2020 …; may be repeated")] = ["head"],
+    json_out: Annotated[
+        Path | None, typer.Option("--json", help="file to write besides: a list, one for each condition and back end")
+    ] = None,
 ) -> None:
-    """Systems and label sources over several seeds, with intervals, and their paired differences."""
+    """Systems and label sources over several seeds, with intervals, and their paired differences with p-values."""
     from isogloss.stages.compare import compare, table
     from isogloss.stages.ledger import write_json
 
-    compared = compare(runs, condition, backend)
-    print(table(compared))
+    compared = [compare(runs, one, name) for name in backend for one in condition]
+    print("\n\n".join(map(table, compared)))
     if json_out is not None:
         write_json(json_out, compared)
         wrote(json_out)

@@ -389,6 +389,12 @@ class BackendConfig(StageConfig):
     lda_dim: int | Literal["auto"] = Field(
         "auto", description="auto: languages − 1; the OLR recipe's literal 100 also works"
     )
+    reject: float | None = Field(
+        0.05,
+        gt=0,
+        lt=1,
+        description="share of validation utterances that the packed model may call unknown; null: it never says so",
+    )
 
 
 class EvaluateConfig(StageConfig):
@@ -398,6 +404,9 @@ class EvaluateConfig(StageConfig):
         ("full", "short", "channel", "open"), description="tested besides those the corpus has recordings for"
     )
     short_frames: int = Field(100, ge=1, description="voiced frames kept by the short condition (1.0 s)")
+    min_voiced_frames: int = Field(
+        10, ge=1, description="an utterance with fewer gets no answer and counts as missed"
+    )
     num_resamples: int = Field(1000, ge=0, description="bootstrap resamples over recordings; 0: no intervals")
     seed: int = 1024
 

@@ -7,17 +7,19 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from isogloss.backends.adaptation import adapt_plda, coral, coral_plus
+from isogloss.backends.calibration import Calibration
 from isogloss.backends.chain import SCORERS, TRANSFORMS, Chain, Scorer, from_spec
 from isogloss.backends.cosine import Cosine
+from isogloss.backends.fusion import Fusion
 from isogloss.backends.gaussian import Gaussian
 from isogloss.backends.head import Head
 from isogloss.backends.lda import LDA
 from isogloss.backends.length_norm import centred_unit_length, check_embeddings, sqrt_dim_length, unit_length
 from isogloss.backends.logistic import LogisticRegression
 from isogloss.backends.olr2020 import OLR2020
+from isogloss.backends.open_set import OpenSet, certainty, choose_threshold
 from isogloss.backends.plda import PLDA
 from isogloss.backends.plda_model import PldaModel
-from isogloss.backends.temperature import fit_temperature
 from isogloss.backends.transforms import Affine, Centre, LengthNorm
 from isogloss.backends.whitening import WCCN, PCAWhitening
 from isogloss.types import IsoglossError
@@ -31,21 +33,25 @@ __all__ = [
     "WCCN",
     "Affine",
     "Backend",
+    "Calibration",
     "Centre",
     "Chain",
     "Cosine",
+    "Fusion",
     "Gaussian",
     "Head",
     "LengthNorm",
     "LogisticRegression",
+    "OpenSet",
     "PCAWhitening",
     "PldaModel",
     "adapt_plda",
     "centred_unit_length",
+    "certainty",
     "check_embeddings",
+    "choose_threshold",
     "coral",
     "coral_plus",
-    "fit_temperature",
     "load_backend",
     "make_backend",
     "sqrt_dim_length",

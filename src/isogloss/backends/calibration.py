@@ -145,6 +145,17 @@ class Calibration:
         stack = _bases(scores, frames) if self.by_duration else scores[None]
         return log_softmax(np.tensordot(self.scales, stack, axes=1) + self.offset)
 
+    def then(self, after: Calibration) -> Calibration:
+        """This one and `after` as one: `after` was fitted on what this one gives. IsoglossError if it goes by duration."""
+        if after.by_duration:
+            raise IsoglossError(
+                "a calibration by duration of scores that are calibrated already; use the affine form, or fit it on "
+                "scores of a back end without its own"
+            )
+        (scale,) = after.scales
+        offset = scale * (self.offset - np.log(after.score_prior)) + after.offset
+        return Calibration(self.languages, scale * self.scales, offset, self.score_prior, after.unseen)
+
     def state(self) -> dict[str, np.ndarray]:
         """All it takes to apply it, as plain arrays (names as unicode arrays: no pickle)."""
         return {

@@ -5,8 +5,8 @@
 
 With sub-centres a language has several rows W_l, and the largest counts.
 
-x is the near embedding [U, E], the one that enters the head. The scores are log softmax(logits); `cooled` divides the logits
-by a temperature that was fitted on unheard utterances.
+x is the near embedding [U, E], the one that enters the head. The scores are log softmax(logits), as sure as
+on the training clips; `calibration.py` makes them fit unheard ones.
 """
 
 from __future__ import annotations
@@ -57,11 +57,6 @@ class Head:
         if self.num_subcentres > 1:
             cosine_or_dot = cosine_or_dot.reshape(len(x), len(self.languages), self.num_subcentres).max(axis=2)
         return log_softmax(self.scale * cosine_or_dot + self.bias)
-
-    def cooled(self, temperature: float) -> Head:
-        """The same head with its logits divided by `temperature`: as right as before, less sure above 1."""
-        bias, scale = self.bias / temperature, self.scale / temperature
-        return Head(self.languages, self.weight, bias, scale, self.cosine, self.num_subcentres)
 
     def state(self) -> dict[str, np.ndarray]:
         """All it takes to score, as plain arrays (names as a unicode array: no pickle)."""

@@ -2,50 +2,61 @@
 
 from __future__ import annotations
 
+import logging
+import shutil
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from isogloss.backends import Backend, Head, fit_temperature, load_backend, make_backend, unit_length
+from isogloss.backends import Backend, Head, load_backend, make_backend, unit_length
 from isogloss.config import BackendConfig
 from isogloss.losses import ASoftmax, CosineHead
 from isogloss.stages.extract import Embeddings
 from isogloss.stages.ledger import done, is_done, replacing, stamp
+from isogloss.stages.validation import calibrate_on_validation, calibration_of
 from isogloss.training import trained
 from isogloss.types import IsoglossError
 
-MIN_VALIDATION = 10  # utterances; fewer say nothing of how sure to be
+logger = logging.getLogger(__name__)
 EMBEDDING_OF = defaultdict(lambda: "far", head="near")  # which embedding a back end takes
 
 
 def backend(embeddings: Path, model: Path, out: Path, config: BackendConfig) -> Path:
-    """Fit on embeddings/enrol.npz; returns `out` with one <name>.npz each.
-
-    `head` is the network's own output layer, which needs no enrolment, at the temperature that suits the validation
-    utterances: on its training clips it would seem sure with reason.
+    """Fit on embeddings/enrol.npz; returns `out` with <name>.npz and, calibrated on the validation utterances,
+    <name>.calibration/ each. `head` is the network's own output layer, which needs no enrolment.
     """
-    work = stamp("backend", config, embeddings, model, head="temperature")
+    work = stamp("backend", config, embeddings, model)
     if is_done(out, work):
         return out
     enrol = Embeddings.load(embeddings / "enrol.npz")
     languages = [language for language, spoken in zip(enrol.languages, enrol.spoken, strict=True) if spoken]
-    temperature = 1.0
+    calibrated = []
     # All are made before any is fitted: a misspelt name is met at once.
     unfitted = {name: make_backend(name, config.lda_dim) for name in config.names if name != "head"}
     for name in config.names:
         fitted: Backend
         if name == "head":
-            fitted, temperature = _cooled(_head(trained.load(model)), embeddings / "valid.npz")
+            fitted = _head(trained.load(model))
         else:
             fitted = unfitted[name].fit(enrol.far[enrol.spoken].astype(np.float64), languages)
         with replacing(out / f"{name}.npz") as part:
             state: dict[str, Any] = dict(fitted.state())
             np.savez(part, **state)
-    return done(
-        out, work, enrolled=len(languages), languages=sorted(set(languages)), head_temperature=round(temperature, 3)
-    )
+        if calibrate_on_validation(
+            fitted, EMBEDDING_OF[name], embeddings, languages, config.reject, calibration_of(out, name)
+        ):
+            calibrated.append(name)
+        else:
+            shutil.rmtree(calibration_of(out, name), ignore_errors=True)  # of an earlier run
+    if uncalibrated := sorted(set(config.names) - set(calibrated)):
+        logger.warning(
+            "%s: too few validation utterances to calibrate %s; its scores say who is likelier, not how sure to be",
+            out,
+            ", ".join(uncalibrated),
+        )
+    return done(out, work, enrolled=len(languages), languages=sorted(set(languages)), calibrated=calibrated)
 
 
 def read_backend(path: Path) -> Backend:
@@ -53,19 +64,6 @@ def read_backend(path: Path) -> Backend:
         raise IsoglossError(f"{path} is not there; run `isogloss backend` first")
     with np.load(path, allow_pickle=False) as arrays:
         return load_backend(dict(arrays))
-
-
-def _cooled(head: Head, valid_file: Path) -> tuple[Head, float]:
-    """The head at the temperature fitted on the validation utterances; as it is where there are too few."""
-    if not valid_file.exists():
-        return head, 1.0
-    valid = Embeddings.load(valid_file)
-    known = valid.spoken & np.isin(valid.languages, head.languages)
-    if known.sum() < MIN_VALIDATION:
-        return head, 1.0
-    truth = np.array([head.languages.index(name) for name, use in zip(valid.languages, known, strict=True) if use])
-    temperature = fit_temperature(head.loglik(valid.near[known].astype(np.float64)), truth)
-    return head.cooled(temperature), temperature
 
 
 def _head(model: trained.Trained) -> Head:

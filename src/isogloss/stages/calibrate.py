@@ -78,7 +78,23 @@ def calibrate(
         open_set = choose_threshold(score[enrolled_ones], score[~enrolled_ones], rate=rate[0], at_most=rate[1])
     others = [(path, _apply(calibration, read_scores(path), voiced)) for path in apply or []]
     save_scores(out, others)
-    write_scores(out / OUT_OF_FOLD, calibrated, form="matrix")
+    save_calibration(out, calibration, form, open_set, dev, calibrated, key, known)
+    return out
+
+
+def save_calibration(
+    out: Path,
+    calibration: Calibration,
+    form: Form,
+    open_set: OpenSet | None,
+    before: Scores,
+    out_of_fold: Scores,
+    key: Key,
+    known: np.ndarray,
+) -> None:
+    """dev.scores, calibration.npz and calibration.json; `known` [U] are the utterances it was fitted on."""
+    out.mkdir(parents=True, exist_ok=True)
+    write_scores(out / OUT_OF_FOLD, out_of_fold, form="matrix")
     with replacing(out / ARRAYS) as part:
         state: dict[str, Any] = dict(calibration.state())
         np.savez(part, **state)
@@ -88,12 +104,11 @@ def calibrate(
         "offset": dict(zip(calibration.languages, calibration.offset.tolist(), strict=True)),
         "unseen": calibration.unseen,
         "num_utterances": int(known.sum()),
-        "before": closed_set(dev, key, known),
-        "out_of_fold": closed_set(calibrated, key, known),
+        "before": closed_set(before, key, known),
+        "out_of_fold": closed_set(out_of_fold, key, known),
         "open_set": None if open_set is None else open_set.to_dict(),
     }
     write_json(out / ABOUT, about)
-    return out
 
 
 def read_calibration(folder: Path) -> tuple[Calibration, OpenSet | None]:

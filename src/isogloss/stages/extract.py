@@ -50,7 +50,7 @@ class Embeddings:
 
 
 def extract(prepared: Path, frames: Path, model: Path, out: Path, config: EvaluateConfig, split: str) -> Path:
-    """Embed the utterances of `split`: out/{enrol,valid,full,short,channel,out_of_set}.npz; returns `out`.
+    """Embed the utterances of `split`: out/{enrol,valid,valid_short,full,short,channel,out_of_set}.npz; returns `out`.
 
     Test clips that the corpus gives a condition make (or replace) the file of that name; the rest are `full`, cut to
     their first `short_frames` voiced frames `short`, and through a telephone `channel`.
@@ -77,6 +77,7 @@ def extract(prepared: Path, frames: Path, model: Path, out: Path, config: Evalua
     wanted: dict[str, tuple[list[str], bool, int | None]] = {
         "enrol": (chosen.enrol, False, None),
         "valid": (chosen.valid, False, None),
+        "valid_short": (chosen.valid, False, config.short_frames),
     }
     if "short" in config.conditions:
         wanted["short"] = (ordinary, False, config.short_frames)

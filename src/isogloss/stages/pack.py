@@ -14,6 +14,7 @@ from isogloss.nn.multitask import Embedder
 from isogloss.runtime.model_file import write_model_file
 from isogloss.stages.backend import EMBEDDING_OF, read_backend
 from isogloss.stages.calibrate import read_calibration
+from isogloss.stages.validation import calibration_of
 from isogloss.training import trained
 from isogloss.types import IsoglossError
 
@@ -30,17 +31,22 @@ def pack(
 ) -> Path:
     """Write `out` (x.isogloss) with the back end called `backend`; the export is checked against the network first.
 
-    calibration: folder that `calibrate` made of this back end's scores, with its open-set threshold if it has one.
+    calibration: folder that `calibrate` made of this back end's scores, with its open-set threshold if it has one; on top of
+    what the validation utterances gave, as the scores were.
     """
     network = trained.load(model)
     fitted = read_backend(backends / f"{backend}.npz")
     kind = EMBEDDING_OF[backend]
-    calibrated, open_set = (None, None) if calibration is None else read_calibration(calibration)
-    if calibrated is not None and calibrated.languages != list(fitted.languages):
-        raise IsoglossError(
-            f"{calibration} calibrates {', '.join(calibrated.languages)}, but {backend} scores "
-            f"{', '.join(fitted.languages)}; calibrate the scores of this back end"
-        )
+    own = calibration_of(backends, backend)
+    calibrated, open_set = read_calibration(own) if own.exists() else (None, None)
+    if calibration is not None:
+        further, open_set = read_calibration(calibration)
+        if further.languages != list(fitted.languages):
+            raise IsoglossError(
+                f"{calibration} calibrates {', '.join(further.languages)}, but {backend} scores "
+                f"{', '.join(fitted.languages)}; calibrate the scores of this back end"
+            )
+        calibrated = further if calibrated is None else calibrated.then(further)
     return write_model_file(
         out,
         languages=fitted.languages,

@@ -21,12 +21,12 @@ LANGUAGES = ["aaa", "bbb", "ccc"]
 def embeddings(rng, number, frames, noise=1.0):
     """`number` utterances a language, two a recording: the language's axis plus noise that grows as the frames get fewer."""
     truth = np.repeat(np.arange(3), number)
-    vectors = (2 * np.eye(3)[truth] + noise * rng.normal(size=(3 * number, 3)) * np.sqrt(300 / frames)).astype(np.float32)
+    vectors = (2 * np.eye(3)[truth] + noise * rng.normal(size=(3 * number, 3)) * np.sqrt(300 / frames)).astype(
+        np.float32
+    )
     names = [f"u{row}" for row in range(len(truth))]
     recordings = [f"r{row // 2}" for row in range(len(truth))]
-    return Embeddings(
-        names, [LANGUAGES[c] for c in truth], recordings, np.full(len(truth), frames), vectors, vectors
-    )
+    return Embeddings(names, [LANGUAGES[c] for c in truth], recordings, np.full(len(truth), frames), vectors, vectors)
 
 
 @pytest.fixture
@@ -50,7 +50,9 @@ def test_whole_and_short_validation_clips_make_a_scale_by_duration(folders):
     calibration, open_set = read_calibration(folder)
     about = json.loads((folder / "calibration.json").read_text())
     assert about["form"] == "duration" and about["num_utterances"] == 240
-    assert calibration.by_duration and calibration.scales[0] < calibration.scales[1] < 1  # too sure, most of all when short
+    assert (
+        calibration.by_duration and calibration.scales[0] < calibration.scales[1] < 1
+    )  # too sure, most of all when short
     assert about["out_of_fold"]["cllr"] < 0.6 * about["before"]["cllr"]
     assert open_set.rate == "reject" and open_set.known_rejected == pytest.approx(0.1, abs=0.01)
 
@@ -71,7 +73,7 @@ def test_scores_are_calibrated_and_those_of_validation_by_fits_that_have_not_see
 
 
 def test_a_handful_of_frames_gets_no_answer(folders, tmp_path):
-    made, backends, head = folders
+    made, backends, _ = folders
     few = Embeddings.load(made / "short.npz")
     few.voiced_frames[:3] = 0, 6, 9
     few.near[0] = np.nan
@@ -83,7 +85,7 @@ def test_a_handful_of_frames_gets_no_answer(folders, tmp_path):
 
 
 def test_too_few_validation_clips_calibrate_nothing(folders, tmp_path):
-    made, backends, head = folders
+    made, _, head = folders
     for name in ("valid", "valid_short"):
         of = Embeddings.load(made / f"{name}.npz")
         of.voiced_frames[4:] = 0

@@ -10,15 +10,16 @@ import isogloss
 SOURCE = Path(isogloss.__file__).parent
 MAY_IMPORT = {
     "types": set(),
+    "compiled": set(),
     "config": {"types"},
     "systems": {"types"},
-    "corpora": {"types", "config", "frontend"},  # a corpus is decoded once to be checked, by the one reader of audio
-    "frontend": {"types", "config"},
-    "phones": {"types", "config", "frontend"},
+    "corpora": {"types", "config", "frontend", "compiled"},  # a corpus is decoded once to be checked, by the one reader of audio
+    "frontend": {"types", "config", "compiled"},
+    "phones": {"types", "config", "frontend", "compiled"},
     "nn": {"types"},
     "losses": {"types"},
     "backends": {"types"},
-    "metrics": {"types"},
+    "metrics": {"types", "compiled"},
     "training": {"types", "config", "systems", "nn", "losses", "frontend"},
     "runtime": {"types", "config", "frontend", "backends"},
     "report": {"types", "metrics", "systems"},
@@ -30,7 +31,7 @@ MAY_IMPORT = {
     "cli_scores": {"types", "cli_options", "backends", "stages"},
     "cli": {"types", "config", "cli_options", "cli_phones", "cli_scores", "systems", "corpora", "stages", "runtime", "report"},
 }  # fmt: skip
-WITHOUT_TORCH = {"types", "config", "systems", "frontend", "backends", "metrics", "runtime", "corpora", "report"}
+WITHOUT_TORCH = {"types", "compiled", "config", "systems", "frontend", "backends", "metrics", "runtime", "corpora", "report"}
 
 
 def room(path: Path) -> str:

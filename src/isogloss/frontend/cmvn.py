@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from isogloss.compiled import compiled
 from isogloss.frontend.checks import check_frames
-from isogloss.frontend.compiled import compiled
 from isogloss.types import IsoglossError
 
 SLIDING_VARIANCE_FLOOR = 1e-10

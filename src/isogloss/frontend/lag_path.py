@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from isogloss.frontend.compiled import compiled
+from isogloss.compiled import compiled
 from isogloss.frontend.pitch_options import PitchOptions
 
 TILE_FRAMES = 64  # frames interpolated at once

@@ -29,8 +29,8 @@ from typing import NamedTuple
 import numpy as np
 import scipy.fft
 
+from isogloss.compiled import compiled
 from isogloss.frontend.checks import check_samples
-from isogloss.frontend.compiled import compiled
 from isogloss.frontend.windows import Framing, float32_pair_sum, window
 from isogloss.types import IsoglossError
 

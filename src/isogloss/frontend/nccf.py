@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from isogloss.frontend.compiled import compiled
+from isogloss.compiled import compiled
 from isogloss.frontend.windows import float32_pair_sum
 
 

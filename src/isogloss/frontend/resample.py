@@ -17,8 +17,8 @@ import math
 
 import numpy as np
 
+from isogloss.compiled import compiled
 from isogloss.frontend.checks import to_float32
-from isogloss.frontend.compiled import compiled
 from isogloss.types import IsoglossError
 
 

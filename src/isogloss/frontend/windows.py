@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from isogloss.frontend.compiled import compiled
+from isogloss.compiled import compiled
 from isogloss.types import IsoglossError
 
 WINDOW_TYPES = ("hamming", "hanning", "povey", "rectangular", "sine", "blackman")

@@ -7,12 +7,13 @@ import. Shapes: loglik [U, C] float32 or float64; true [U] (C for out of set); r
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from isogloss.compiled import compiled
 
 Array = np.ndarray
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def passed(loglik: Array, thresholds: Array, level: Array) -> None:
     """level [U, C]: how many of the thresholds (ascending, few) a score reaches."""
     for u in range(loglik.shape[0]):
@@ -23,7 +24,7 @@ def passed(loglik: Array, thresholds: Array, level: Array) -> None:
             level[u, c] = count
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def weight_per_level(level: Array, true: Array, rows: Array, num_levels: int) -> Array:
     """[R, C + 1, C, num_levels] weight of the utterances by true language, detector and level."""
     num_languages = level.shape[1]
@@ -36,7 +37,7 @@ def weight_per_level(level: Array, true: Array, rows: Array, num_levels: int) ->
     return weight
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _cell(x: float, low: float, scale: float, num_cells: int) -> int:
     """Number of x's cell of a grid: never smaller for a larger x, which is all that `place` needs of it."""
     position = (x - low) * scale
@@ -45,7 +46,7 @@ def _cell(x: float, low: float, scale: float, num_cells: int) -> int:
     return int(position) if position < num_cells - 1 else num_cells - 1
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def first_in_cell(marks: Array, low: float, scale: float, num_cells: int) -> Array:
     """[num_cells + 1]: entry k is how many marks (ascending) lie in the cells before cell k."""
     first = np.zeros(num_cells + 1, np.int32)
@@ -56,7 +57,7 @@ def first_in_cell(marks: Array, low: float, scale: float, num_cells: int) -> Arr
     return first
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def place(loglik: Array, marks: Array, low: float, scale: float, first: Array, place_of: Array) -> None:
     """place_of [U, C]: 2·(number of marks below the score) + 1 if it equals a mark; marks ascending, without repeats.
 
@@ -83,7 +84,7 @@ def place(loglik: Array, marks: Array, low: float, scale: float, first: Array, p
             place_of[u, c] = 2 * begins[c] + is_mark
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def weight_per_bin(
     bins: Array, true: Array, of_target: Array, of_nontarget: Array, num_bins: int
 ) -> tuple[Array, Array]:
@@ -101,7 +102,7 @@ def weight_per_bin(
     return targets, nontargets
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def pool_adjacent_violators(targets: Array, nontargets: Array) -> tuple[Array, Array]:
     """Masses [B] of bins in ascending order of score → of the pools, over which the share of targets never falls."""
     pooled = np.empty((2, len(targets)))

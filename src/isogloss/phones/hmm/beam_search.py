@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from isogloss.frontend.compiled import compiled
+from isogloss.compiled import compiled
 
 MIN_ACTIVE = 20  # tokens that live on however far behind the best
 BEAM_DELTA = 0.5  # what the arcs out of the tokens may lag beyond the worst of these, where their number decides

@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from isogloss.frontend.compiled import compiled
+from isogloss.compiled import compiled
 
 Array = np.ndarray
 BLOCK = 64  # frames; more are a little faster for EM sums, fewer for a search that wants a pdf in a few frames only

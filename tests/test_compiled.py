@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 
-from isogloss.frontend.compiled import compiled
+from isogloss.compiled import compiled
 
 
 @compiled(fastmath=False)

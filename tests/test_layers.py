@@ -27,11 +27,24 @@ MAY_IMPORT = {
                "metrics", "runtime", "report"},
     "__main__": {"cli"},
     "cli_options": {"types", "config"},
+    "cli_import": {"types", "config", "cli_options", "stages"},
     "cli_phones": {"types", "config", "cli_options", "corpora", "phones", "stages"},
     "cli_scores": {"types", "cli_options", "backends", "stages"},
-    "cli": {"types", "config", "cli_options", "cli_phones", "cli_scores", "systems", "corpora", "stages", "runtime", "report"},
+    "cli": {"types", "config", "cli_options", "cli_import", "cli_phones", "cli_scores", "systems", "corpora", "stages",
+            "runtime", "report"},
 }  # fmt: skip
-WITHOUT_TORCH = {"types", "compiled", "config", "systems", "frontend", "backends", "metrics", "runtime", "corpora", "report"}
+WITHOUT_TORCH = {
+    "types",
+    "compiled",
+    "config",
+    "systems",
+    "frontend",
+    "backends",
+    "metrics",
+    "runtime",
+    "corpora",
+    "report",
+}
 
 
 def room(path: Path) -> str:

@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.logging import RichHandler
 
-from isogloss import cli_phones, cli_scores
+from isogloss import cli_import, cli_phones, cli_scores
 from isogloss.cli_options import Frames, Out, Prepared, Set, Split, epilog, wrote
 from isogloss.config import (
     BackendConfig,
@@ -35,6 +35,7 @@ app = typer.Typer(
 )
 console = Console(stderr=True)
 app.add_typer(cli_phones.app, name="phones")
+app.add_typer(cli_import.app, name="import")
 cli_scores.add_to(app)
 INTERRUPTED = 130
 
@@ -148,6 +149,8 @@ def leaks(
     found = read_leaks(folder)
     for line in found.lines:
         print(line)
+    if warning := found.channel_warning():
+        print(f"warning: {warning}")
     wrote(folder / FILE)
     raise typer.Exit(0 if found.train_test_apart else 1)
 

@@ -44,6 +44,9 @@ def _result(rng: np.random.Generator, condition: str, distance: float) -> dict[s
         "cavg_actual": _interval(1.25 * eer, 0.14 * eer + 0.003),
         "eer": _interval(1.02 * eer, 0.10 * eer + 0.002),
         "accuracy": _interval(float(recall.mean()), 0.02),
+        "macro_f1": _interval(0.98 * float(recall.mean()), 0.02),
+        "cllr": {"value": 12 * eer, "low": 11 * eer, "high": 13 * eer},
+        "ece": _interval(0.3 * eer, 0.1 * eer),
         "num_utterances": int(counts.sum()),
         "num_trials": int(counts.sum()) * len(LANGUAGES),
         "num_out_of_set": 150 if condition == "open" else 0,
@@ -52,11 +55,20 @@ def _result(rng: np.random.Generator, condition: str, distance: float) -> dict[s
         "languages_tested": LANGUAGES if condition != "channel" else LANGUAGES[:6],
         "confusion": {"languages": names, "counts": counts.tolist()},
         "per_language": {x: {"recall": float(recall[i]), "num": 150} for i, x in enumerate(LANGUAGES)},
-        "auroc_out_of_set": float(normal.cdf(distance / 2)) if condition == "open" else None,
+        **(_open_set(distance) if condition == "open" else {}),
         "det": {
             "p_miss": [normal.cdf(t - distance) for t in thresholds],
             "p_fa": [1 - normal.cdf(t) for t in thresholds],
         },
+    }
+
+
+def _open_set(distance: float) -> dict[str, Any]:
+    auroc = NormalDist().cdf(distance / 2)
+    return {
+        "auroc_out_of_set": _interval(auroc, 0.03),
+        "fpr95_out_of_set": _interval(1 - auroc, 0.1),
+        "oscr_out_of_set": _interval(0.8 * auroc, 0.04),
     }
 
 

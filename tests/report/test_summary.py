@@ -28,7 +28,7 @@ def test_everything_written_is_read(fake_run: FakeRun) -> None:
             for condition, result in conditions.items():
                 read = system.result(backend, condition)
                 assert read is not None
-                assert read.model_dump() == result
+                assert read.model_dump(exclude_unset=True) == result
     log = [json.loads(line) for line in (path.parent / "system_2/log.jsonl").read_text().splitlines()]
     assert run.logs["2"]["loss"].tolist() == [line["loss"] for line in log]
     assert np.isnan(run.logs["2"]["valid_loss"]).tolist() == [line["valid_loss"] is None for line in log]

@@ -33,7 +33,7 @@ def test_numbers_and_intervals_are_those_of_the_file(fake_run: FakeRun, metric: 
         assert row[0] == raw["id"]
         for condition, cell in zip(written["conditions"], row[6:], strict=True):
             result = raw["backends"]["olr2020"][condition][metric]
-            digits, scale = (1, 100) if metric in ("eer", "accuracy") else (4, 1)
+            digits, scale = (1, 100) if METRICS[metric].percent else (3 if metric in ("cllr", "ece") else 4, 1)
             value, low, high = (f"{scale * result[key]:.{digits}f}" for key in ("value", "low", "high"))
             assert cell.replace("**", "") == f"{value} [{low}, {high}]"
 
@@ -49,7 +49,7 @@ def test_bold_is_the_lowest_cost_and_the_highest_accuracy(fake_run: FakeRun) -> 
                 result = system.result("head", condition)
                 assert result is not None
                 values[system.id] = getattr(result, metric).value
-            best = (max if metric == "accuracy" else min)(values, key=lambda name: values[name])
+            best = (max if metric in ("accuracy", "macro_f1") else min)(values, key=lambda name: values[name])
             assert best in [row.id for row in table.rows if row.cells[column].best]
 
 

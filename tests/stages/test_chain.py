@@ -42,6 +42,7 @@ def test_every_arrow_is_a_file(ran):
     out, results, _ = ran
     for path in (results.metrics_json, results.report_html, results.model_file):
         assert path.stat().st_size > 1000
+    assert json.loads((out / "leaks" / "leaks.json").read_text())["shared"]["train-test"]["duplicates"] == 0
     fold = out / "seed1024" / "system5" / "fold2"
     for name in ("model/model.safetensors", "model/margins.json", "model/log.jsonl", "embeddings/short.npz",
                  "backend/olr2020.npz", "scores/olr2020/open.scores", "scores/open.trials"):  # fmt: skip
@@ -135,7 +136,6 @@ def test_a_packed_threshold_makes_the_runtime_say_unknown(ran, corpus, tmp_path)
     packed = pack(fold / "model", fold / "backend", tmp_path / "x.isogloss", "head", calibration=calibrated)
     identifier = isogloss.load(packed)
     calibration, open_set = read_calibration(calibrated)
-    np.testing.assert_array_equal(identifier.calibration.offset, calibration.offset)
     assert identifier.open_set == open_set and open_set.num_unknown == 4
     scores = read_scores(fold / "scores" / "head" / "full.scores")
     expected = calibration.apply(scores.loglik)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor
 from isogloss.losses.heads import at_least_float32
 
 CHUNK_ELEMENTS = {"cpu": 2**18, "cuda": 2**24}  # logits in float32 at a time: fits a CPU's cache; few GPU launches
+LOG2_E = math.log2(math.e)
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class _Rows(torch.autograd.Function):
         parts = []
         for rows, z in _chunks(logits):
             top = z.amax(dim=1, keepdim=True)
-            log_sum_exp = (z - top).exp_().sum(dim=1).log_() + top.squeeze(1)
+            log_sum_exp = _exp_of_difference(z, top).sum(dim=1).log_() + top.squeeze(1)
             label = z.gather(1, labels[rows, None])
             parts.append((log_sum_exp, top.squeeze(1), label.squeeze(1)))
         log_sum_exp, top, label = (torch.cat(part) for part in zip(*parts, strict=True))
@@ -61,7 +63,7 @@ class _Rows(torch.autograd.Function):
         for rows, z in _chunks(logits):
             out = torch.zeros_like(z)
             if from_sum is not None:  # ∂ log Σ exp / ∂z = softmax
-                out = (z - log_sum_exp[rows, None]).exp_().mul_(from_sum[rows, None])
+                out = _exp_of_difference(z, log_sum_exp[rows, None]).mul_(from_sum[rows, None])
             if from_label is not None:
                 out.scatter_add_(1, labels[rows, None], from_label[rows, None])
             if from_top is not None:  # pdfs that tie for the maximum share its gradient
@@ -69,6 +71,11 @@ class _Rows(torch.autograd.Function):
                 out += is_top * (from_top[rows, None] / is_top.sum(dim=1, keepdim=True))
             gradient[rows] = out
         return gradient, None
+
+
+def _exp_of_difference(z: Tensor, less: Tensor) -> Tensor:
+    """exp(z − less). torch hands exp to MKL, which on AMD takes four times as long as torch's own exp2."""
+    return (z - less).mul_(LOG2_E).exp2_()
 
 
 def _chunks(logits: Tensor) -> Iterator[tuple[slice, Tensor]]:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from isogloss.nn.encoder import Encoder
 from isogloss.nn.etdnn import ETDNN
+from isogloss.nn.frame_affine import frame_affine
 from isogloss.nn.pooling import StatisticsPooling
 from isogloss.nn.tdnn import TDNNLayer
 from isogloss.types import Encoded, IsoglossError
@@ -32,7 +33,10 @@ class PhoneBranch(nn.Module):
     def forward(self, frames: Tensor, mask: Tensor | None = None) -> Tensor:
         x = self.tdnn7(self.tdnn6(self.tdnn5(frames, mask), mask), mask)
         # Transposed before the widest layer, not after: the logits, the largest tensor of all, come out contiguous.
-        return self.output(x.transpose(1, 2))
+        x = x.transpose(1, 2)
+        if self.training and x.device.type == "cpu":
+            return frame_affine(x, self.output.weight.unsqueeze(2), self.output.bias)
+        return self.output(x)
 
 
 class LanguageBranch(nn.Module):

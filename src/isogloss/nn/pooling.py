@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from isogloss.types import IsoglossError
 
 STD_FLOOR = 1e-5  # sqrt of the 1e-10 at which the variance is floored
+CHUNK_ELEMENTS = {"cpu": 2**18, "cuda": 2**24}  # in float32 at a time: fits a CPU's cache; few GPU launches
 
 
 def statistics_pooling(frames: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -19,16 +24,9 @@ def statistics_pooling(frames: Tensor, mask: Tensor | None = None) -> Tensor:
 
     E[x²] − E[x]² is a little cheaper but cancels: a channel that is constant over the utterance (a dead ReLU after
     batch normalisation) would get std = |mean|·3e-4 of rounding noise instead of 1e-5. So the mean is subtracted first.
-    It is subtracted without gradient, which is exact and not an approximation: the centred frames sum to zero, so
-    the path through the mean contributes nothing to the derivative of the norm.
     """
-    if frames.dtype in (torch.bfloat16, torch.float16):
-        frames = frames.float()
-    if mask is None:
-        mean = frames.mean(dim=2)
-        centred = frames - mean.detach().unsqueeze(2)
-        root_count: Tensor | float = frames.shape[2] ** 0.5
-    else:
+    count: Tensor | int = frames.shape[2]
+    if mask is not None:
         count = mask.sum(dim=1, keepdim=True)
         if bool((count == 0).any()):
             empty = int((count == 0).nonzero()[0, 0])
@@ -36,12 +34,60 @@ def statistics_pooling(frames: Tensor, mask: Tensor | None = None) -> Tensor:
                 f"utterance {empty} of the batch has no real frame; expected at least one: "
                 "did voice activity detection drop all of it? Leave such utterances out"
             )
-        padding = ~mask.unsqueeze(1)
-        mean = frames.masked_fill(padding, 0).sum(dim=2) / count
-        centred = (frames - mean.detach().unsqueeze(2)).masked_fill(padding, 0)
-        root_count = count.sqrt()
-    std = (torch.linalg.vector_norm(centred, dim=2) / root_count).clamp_min(STD_FLOOR)
-    return torch.cat([mean, std], dim=1)
+    if torch.is_grad_enabled() and frames.requires_grad and not torch.jit.is_tracing():
+        mean, variance = _Moments.apply(frames, mask, count)
+    else:
+        mean, variance, _ = _moments(frames, mask, count)
+    return torch.cat([mean, variance.clamp_min(STD_FLOOR**2).sqrt()], dim=1)
+
+
+def _moments(frames: Tensor, mask: Tensor | None, count: Tensor | int) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean [B, C], variance [B, C] and the centred frames [B, C, T], zero where masked; in float32 or wider."""
+    x = frames.to(torch.promote_types(frames.dtype, torch.float32))
+    if mask is not None:
+        x = x.masked_fill(~mask.unsqueeze(1), 0)
+    mean = x.sum(dim=2) / count
+    centred = x - mean.unsqueeze(2)
+    if mask is not None:
+        centred = centred.masked_fill(~mask.unsqueeze(1), 0)
+    return mean, centred.square().sum(dim=2) / count, centred
+
+
+class _Moments(torch.autograd.Function):
+    """`_moments` of a few utterances at a time, in the gradient too: no float32 copy of all frames is made, nor any kept."""
+
+    @staticmethod
+    def forward(ctx: Any, frames: Tensor, mask: Tensor | None, count: Tensor | int) -> tuple[Tensor, Tensor]:
+        parts = [_moments(*part)[:2] for part in _few(frames, mask, count)]
+        ctx.save_for_backward(frames, mask)
+        ctx.count = count
+        mean, variance = (torch.cat(part) for part in zip(*parts, strict=True))
+        return mean, variance
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, of_mean: Tensor, of_variance: Tensor) -> tuple[Tensor, None, None]:
+        frames, mask = ctx.saved_tensors
+        shift, slope = (of_mean / ctx.count).unsqueeze(2), (of_variance * 2 / ctx.count).unsqueeze(2)
+        gradient = torch.empty_like(frames)
+        start = 0
+        for part in _few(frames, mask, ctx.count):
+            rows = slice(start, start + len(part[0]))
+            # the mean's own derivative is not in it: the centred frames sum to zero
+            of_frames = torch.addcmul(shift[rows], _moments(*part)[2], slope[rows])
+            gradient[rows] = of_frames if mask is None else of_frames.masked_fill_(~mask[rows].unsqueeze(1), 0)
+            start = rows.stop
+        return gradient, None, None
+
+
+def _few(
+    frames: Tensor, mask: Tensor | None, count: Tensor | int
+) -> Iterator[tuple[Tensor, Tensor | None, Tensor | int]]:
+    """frames, mask and count of a few utterances after the other."""
+    num = max(1, CHUNK_ELEMENTS.get(frames.device.type, CHUNK_ELEMENTS["cuda"]) // frames[0].numel())
+    for start in range(0, len(frames), num):
+        rows = slice(start, start + num)
+        yield frames[rows], None if mask is None else mask[rows], count if isinstance(count, int) else count[rows]
 
 
 class StatisticsPooling(nn.Module):

@@ -1,4 +1,4 @@
-"""One run as a page: Table 1, Figure 2, DET curves, confusion matrices and training curves in a single HTML file.
+"""Runs as a page: tables with intervals, curves, confusions, worst errors, margins and provenance in a single HTML file.
 
 `load_run` reads and checks what the evaluation wrote, `write_report` typesets it. matplotlib and jinja2 are imported
 only when something is drawn.

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from isogloss.report.results import Confusion, Det
 from isogloss.report.style import HEAT, Panel, light, line_styles
-from isogloss.report.summary import Confusion, Det, RunSummary, SystemRun
+from isogloss.report.summary import RunSummary, SystemRun
 from isogloss.report.table1 import condition_name
 from isogloss.types import OUT_OF_SET
 

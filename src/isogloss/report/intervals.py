@@ -66,6 +66,8 @@ def _draw_column(ax: Axes, table: Table, column: int) -> None:
                 linewidth=1.4,
                 solid_capstyle="butt",
             )
+        if len(seeds := cell.measured.by_seed or []) > 1:
+            ax.plot([scale * one for one in seeds], [y + 0.28] * len(seeds), "|", color=colour, markersize=3.5)
         ax.plot([scale * cell.measured.value], [y], "o", color=colour, markersize=4.5)
         if cell.published is not None:
             ax.plot(

@@ -22,7 +22,8 @@ def tsne(points: np.ndarray, perplexity: float = 30.0, num_steps: int = 400) -> 
     u, s, _ = np.linalg.svd(points - points.mean(axis=0), full_matrices=False)
     start = np.pad(u * s, [(0, 0), (0, 2)])[:, :2]
     y = 1e-4 * start / max(start[:, 0].std(), 1e-12)
-    p = _joint(_square_distances(points), min(perplexity, (num - 1) / 3))
+    square = _square_distances(points)
+    p = _joint(square / (np.median(square) or 1.0), min(perplexity, (num - 1) / 3))
     rate = max(num / EXAGGERATION, 50.0)
     velocity, gain = np.zeros_like(y), np.ones_like(y)
     for step in range(num_steps):
@@ -44,7 +45,7 @@ def _joint(square: np.ndarray, perplexity: float) -> np.ndarray:
     inside = square + np.diag(np.full(num, np.inf))
     inside = inside - inside.min(axis=1, keepdims=True)  # a factor that cancels
     low, high = np.zeros(num), np.full(num, np.inf)
-    precision = np.full(num, 1 / max(np.median(square), 1e-300))
+    precision = np.ones(num)
     for _ in range(60):
         weights = np.exp(-inside * precision[:, None])
         rows = weights / weights.sum(axis=1, keepdims=True)

@@ -7,92 +7,51 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from isogloss.systems import SYSTEMS
+from isogloss.report.margins import Margins
+from isogloss.report.results import Part, Result, none_as_empty
+from isogloss.report.training_log import read_log
+from isogloss.systems import SYSTEMS, System
 from isogloss.types import IsoglossError
-
-LOG_COLUMNS = (
-    "step", "epoch", "loss", "loss_language", "loss_phone", "phone_accuracy", "learning_rate",
-    "p_mean", "beta_p_mean", "beta_p_max", "beta_p_q05", "beta_p_median", "beta_p_q95", "margin_mean",
-    "valid_loss", "valid_accuracy",
-)  # fmt: skip
-LANGUAGE_COLUMNS = ("p_by_language", "beta_p_by_language")  # lists, a number or null for each language
 
 FileStem = Annotated[str, Field(pattern=r"^[\w.+-]+$")]  # becomes part of a file name
 
 
-def _none_as_empty(value: Any) -> Any:
-    return {} if value is None else value
+class Enrolment(Part):
+    """What the back ends were fitted on."""
+
+    by_language: dict[str, int] = Field(default={})
+    num_seen: int | None = None  # utterances that the network was trained on, too
+    how: str | None = None  # in the back end's words
+    calibrated: list[str] | None = None  # back ends, on the validation utterances
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", arbitrary_types_allowed=True)
+class EmbeddingMap(Part):
+    """Embeddings of test clips as points in the plane."""
 
-
-class Interval(_Part):
-    """A measured number and its 95 % interval. Cavg, EER and accuracy are fractions, never percentages."""
-
-    value: float | None = Field(default=None, ge=0, le=1)
-    low: float | None = None
-    high: float | None = None
-
-
-class Confusion(_Part):
+    x: list[float]
+    y: list[float]
+    language: list[int]  # index into `languages`
     languages: list[str]
-    counts: list[list[int]]  # [truth][decision]
+    num_clips: int
+    neighbours: float  # share of the five nearest in the whole space that are of a clip's own language
+    chance: float
 
     @model_validator(mode="after")
-    def _is_square(self) -> Confusion:
-        shape = [len(row) for row in self.counts]
-        if shape != [len(self.languages)] * len(self.languages):
-            raise ValueError(f"counts has rows of {shape} numbers for {len(self.languages)} languages")
+    def _is_of_equal_length(self) -> EmbeddingMap:
+        if not len(self.x) == len(self.y) == len(self.language):
+            raise ValueError(
+                f"{len(self.x)} x, {len(self.y)} y and {len(self.language)} languages; expected one a clip"
+            )
         return self
 
 
-class Det(_Part):
-    p_miss: list[float]
-    p_fa: list[float]
+class SystemRun(Part):
+    """A row of the tables: a system, with one or several seeds."""
 
-    @model_validator(mode="after")
-    def _is_paired(self) -> Det:
-        if len(self.p_miss) != len(self.p_fa):
-            raise ValueError(f"{len(self.p_miss)} values of p_miss for {len(self.p_fa)} of p_fa")
-        return self
-
-
-class LanguageRecall(_Part):
-    recall: float | None = None
-    num: int | None = None
-
-
-class Result(_Part):
-    """One system with one back end under one condition."""
-
-    cavg_olr: Interval | None = None
-    cavg_min: Interval | None = None
-    cavg_actual: Interval | None = None
-    eer: Interval | None = None
-    accuracy: Interval | None = None
-    num_utterances: int | None = None
-    num_trials: int | None = None
-    num_out_of_set: int | None = None
-    num_no_speech: int | None = None
-    languages_enrolled: list[str] | None = None
-    languages_tested: list[str] | None = None
-    confusion: Confusion | None = None
-    per_language: Annotated[dict[str, LanguageRecall], BeforeValidator(_none_as_empty)] = {}
-    auroc_out_of_set: float | None = None
-    det: Det | None = None
-
-    def metric(self, name: str) -> Interval | None:
-        """The metric of that name, or None where it was not measured."""
-        interval: Interval | None = getattr(self, name)
-        return None if interval is None or interval.value is None else interval
-
-
-class SystemRun(_Part):
     id: FileStem
+    system: str = ""  # of Table 1; default: the id
     label: str = ""
     m: float | None = None
     beta: float | None = None
@@ -100,50 +59,76 @@ class SystemRun(_Part):
     folds: list[int | str] | None = None
     seeds: list[int] | None = None
     seconds_train: float | None = None
-    backends: Annotated[dict[str, dict[str, Result | None]], BeforeValidator(_none_as_empty)] = {}
+    enrolment: Enrolment | None = None
+    embeddings: EmbeddingMap | None = None
+    backends: Annotated[dict[str, dict[str, Result | None]], BeforeValidator(none_as_empty)] = Field(default={})
 
     @model_validator(mode="before")
     @classmethod
     def _label_of_table_1(cls, raw: Any) -> Any:
-        if not isinstance(raw, dict) or raw.get("label"):
+        if not isinstance(raw, dict):
             return raw
-        known = SYSTEMS.get(str(raw.get("id")))
-        return {**raw, "label": known.label if known else str(raw.get("id", ""))}
+        name = str(raw.get("system") or raw.get("id", ""))
+        label = raw.get("label") or (SYSTEMS[name].label if name in SYSTEMS else name)
+        return {**raw, "system": name, "label": label}
+
+    @property
+    def of_table_1(self) -> System | None:
+        return SYSTEMS.get(self.system)
 
     def result(self, backend: str, condition: str) -> Result | None:
         return self.backends.get(backend, {}).get(condition)
 
 
-class MarginBatch(_Part):
-    step: int
-    beta_p: list[float]  # one per training sample of the mini-batch
+class Difference(Part):
+    """a less b, of the same recordings; the mean over the seeds."""
+
+    condition: str
+    metric: str
+    a: str
+    b: str
+    value: float
+    low: float
+    high: float
+    p_value: float
 
 
-class Histogram(_Part):
-    edges: list[float]
-    counts: list[int]
+class Shared(Part):
+    """What two parts of the data have in common."""
 
-    @model_validator(mode="after")
-    def _edges_enclose_counts(self) -> Histogram:
-        if len(self.edges) != len(self.counts) + 1:
-            raise ValueError(f"{len(self.edges)} edges for {len(self.counts)} counts; expected one edge more")
-        return self
+    recordings: int = 0
+    speakers: int = 0
+    duplicates: int = 0
+    examples: list[Any] = Field(default=[])
 
 
-class Margins(_Part):
-    """β·p of a few mini-batches and of the whole training: Figure 2 of the paper."""
+class ChannelProbe(Part):
+    """How well a classifier tells the languages by what is not speech."""
 
-    system: str = ""
-    beta: float | None = None
-    definition: Annotated[dict[str, Any], BeforeValidator(_none_as_empty)] = {}
-    batches: list[MarginBatch] = []
-    histogram: Histogram | None = None
-    mean: float | None = None
-    max: float | None = None
-    languages: list[str] = []  # the names of what log.jsonl counts by language
+    accuracy: float
+    low: float | None = None
+    high: float | None = None
+    chance: float | None = None
+    num_utterances: int | None = None
 
 
-class RunSummary(_Part):
+class Leaks(Part):
+    """What the leak check found."""
+
+    shared: Annotated[dict[str, Shared], BeforeValidator(none_as_empty)] = Field(default={})
+    channel_probe: ChannelProbe | None = None
+
+
+class Made(Part):
+    """How something was made."""
+
+    command: str
+    commit: str | None = None
+    machine: str | None = None
+    created: str | None = None
+
+
+class RunSummary(Part):
     """Everything the page shows. `margins` and `logs` are keyed by system id."""
 
     title: str = "isogloss report"
@@ -153,17 +138,22 @@ class RunSummary(_Part):
     commit: str | None = None
     machine: str | None = None
     created: str | None = None
+    trained_by: list[Made] = Field(default=[])  # where that was another command than the one that measured
+    versions: dict[str, str] = Field(default={})
     config: dict[str, Any] | None = None
     conditions: list[FileStem] = Field(min_length=1)
     backend: str | None = None  # the one that the headline and Table 1 show
     backend_chosen_by: str | None = None
-    languages: list[str] = []
+    languages: list[str] = Field(default=[])
+    unknown_languages: dict[str, int] = Field(default={})  # clips
+    leaks: Leaks | None = None
+    differences: list[Difference] = Field(default=[])  # of the main back end
     systems: list[SystemRun] = Field(min_length=1)
-    figures: Annotated[dict[str, dict[str, str | None] | None], BeforeValidator(_none_as_empty)] = {}
-    curves: Annotated[dict[str, str | None], BeforeValidator(_none_as_empty)] = {}
-    warnings: list[str] = []
+    figures: Annotated[dict[str, dict[str, str | None] | None], BeforeValidator(none_as_empty)] = Field(default={})
+    curves: Annotated[dict[str, str | None], BeforeValidator(none_as_empty)] = Field(default={})
+    warnings: list[str] = Field(default=[])
     margins: dict[str, Margins] = Field(default={}, exclude=True)
-    logs: dict[str, dict[str, np.ndarray]] = Field(default={}, exclude=True)  # as `_read_log` has them
+    logs: dict[str, dict[str, np.ndarray]] = Field(default={}, exclude=True)  # as `read_log` has them
 
     @model_validator(mode="after")
     def _names_agree(self) -> RunSummary:
@@ -204,7 +194,7 @@ def load_run(metrics_json: Path) -> RunSummary:
             margins[system] = _validated(Margins, _read_json(path), path)
     for system, name in run.curves.items():
         if path := _existing(metrics_json, name, f"training log of system {system}", warnings):
-            logs[system] = _read_log(path)
+            logs[system] = read_log(path)
     return run.model_copy(update={"margins": margins, "logs": logs, "warnings": warnings})
 
 
@@ -240,47 +230,3 @@ def _validated(kind: type[Any], raw: Any, path: Path) -> Any:
             f"{path}: {key}: {first['msg'].removeprefix('Value error, ')}{seen}; "
             "was the file edited by hand or written by another version? Run the stage that writes it again"
         ) from None
-
-
-def _read_log(path: Path) -> dict[str, np.ndarray]:
-    """log.jsonl → float64 arrays, NaN where not logged: [num_lines] for each of LOG_COLUMNS, [num_lines, C] for each of
-    LANGUAGE_COLUMNS, C the most languages that any line has.
-    """
-    columns: dict[str, list[float]] = {name: [] for name in LOG_COLUMNS}
-    lists: dict[str, list[list[float]]] = {name: [] for name in LANGUAGE_COLUMNS}
-    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        if not text.strip():
-            continue
-        try:
-            line = json.loads(text)
-            if not isinstance(line, dict):
-                raise ValueError("expected an object")
-        except ValueError as error:
-            raise IsoglossError(
-                f"{path}: line {number} is no JSON object ({error}); a killed training leaves half a line: delete it"
-            ) from None
-        where = f"{path}: line {number}"
-        for name, values in columns.items():
-            values.append(_number(line.get(name), name, where))
-        for name, rows in lists.items():
-            seen = line.get(name)
-            if seen is not None and not isinstance(seen, list):
-                raise IsoglossError(f"{where}: {name}: expected a list or null, seen {str(seen)[:60]!r}")
-            rows.append([_number(one, name, where) for one in seen or []])
-    return {name: np.asarray(values) for name, values in columns.items()} | {
-        name: _padded(rows) for name, rows in lists.items()
-    }
-
-
-def _number(seen: Any, name: str, where: str) -> float:
-    if seen is not None and (isinstance(seen, bool) or not isinstance(seen, int | float)):
-        raise IsoglossError(f"{where}: {name}: expected a number or null, seen {str(seen)[:60]!r}")
-    return np.nan if seen is None else float(seen)
-
-
-def _padded(rows: list[list[float]]) -> np.ndarray:
-    """[len(rows), most of them], NaN where a row is shorter."""
-    array = np.full((len(rows), max(map(len, rows), default=0)), np.nan)
-    for values, row in zip(rows, array, strict=True):
-        row[: len(values)] = values
-    return array

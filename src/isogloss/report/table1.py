@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
+from statistics import stdev
 
-from isogloss.report.summary import Interval, RunSummary, SystemRun
-from isogloss.systems import SYSTEMS
+from isogloss.report.results import Interval
+from isogloss.report.summary import RunSummary, SystemRun
 from isogloss.types import IsoglossError
 
 MISSING = "–"
@@ -18,6 +19,7 @@ class Metric:
     title: str
     meaning: str
     percent: bool = False
+    digits: int = 4  # behind the point, of what is no percentage
     higher_is_better: bool = False
 
     @property
@@ -28,13 +30,20 @@ class Metric:
         """`0.0463`, or `91.2` for a percentage."""
         if value is None:
             return MISSING
-        return f"{100 * value:.1f}" if self.percent else f"{value:.4f}"
+        shown, digits = (100 * value, 1) if self.percent else (value, self.digits)
+        return f"{round(shown, digits) + 0.0:.{digits}f}".replace("-", "−")  # + 0.0: no negative zero
 
     def interval_text(self, interval: Interval | None) -> str:
         """`[0.0431, 0.0498]`, empty where no interval was computed."""
         if interval is None or interval.low is None or interval.high is None:
             return ""
         return f"[{self.text(interval.low)}, {self.text(interval.high)}]"
+
+    def spread_text(self, interval: Interval | None) -> str:
+        """`± 0.0060`, the standard deviation over the seeds; empty where there are not two."""
+        if interval is None or interval.by_seed is None or len(interval.by_seed) < 2:
+            return ""
+        return f"± {self.text(stdev(interval.by_seed))}"
 
 
 METRICS: dict[str, Metric] = {
@@ -71,8 +80,56 @@ METRICS: dict[str, Metric] = {
             percent=True,
             higher_is_better=True,
         ),
+        Metric(
+            "macro_f1",
+            "Macro F1, %",
+            "the harmonic mean of recall and precision, averaged over languages, each counting the same",
+            percent=True,
+            higher_is_better=True,
+        ),
+        Metric(
+            "cllr",
+            "Cllr",
+            "the cost of the posteriors in bits, over all languages: what is still to be learnt of an utterance's language "
+            "after hearing the system; log₂ of the number of languages for one that says nothing",
+            digits=3,
+        ),
+        Metric(
+            "ece",
+            "ECE",
+            "the expected calibration error: how far, on average, the confidence is from the share that is right",
+            digits=3,
+        ),
     )
 }
+
+OPEN_METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric(
+            "auroc_out_of_set",
+            "AUROC",
+            "the share of pairs of a known and an unknown language in which the system is surer of the known one; "
+            "0.5 is chance",
+            digits=3,
+            higher_is_better=True,
+        ),
+        Metric(
+            "fpr95_out_of_set",
+            "FPR95, %",
+            "the share of unknown languages taken for known ones where 95 % of the known are accepted",
+            percent=True,
+        ),
+        Metric(
+            "oscr_out_of_set",
+            "OSCR",
+            "AUROC in which a known utterance counts only if its language is named rightly",
+            digits=3,
+            higher_is_better=True,
+        ),
+    )
+}
+"""Only of a condition with languages that are not enrolled."""
 
 CONDITION_NAMES = {"full": "Full length", "short": "Short", "channel": "Cross-channel", "open": "Open set"}
 
@@ -89,6 +146,7 @@ class Cell:
     measured: Interval | None
     text: str  # the value, or MISSING
     interval: str  # "[low, high]" or ""
+    spread: str  # "± 0.0060", the standard deviation over several seeds, or ""
     best: bool
     published: float | None  # the paper's number; only where the data are the paper's
     published_text: str
@@ -138,7 +196,15 @@ def build_table(run: RunSummary, metric: str, backend: str) -> Table:
             text = chosen.text(interval.value if interval else None)
             paper, paper_text = _published(system, run.conditions[column]) if published[column] else (None, "")
             cells.append(
-                Cell(interval, text, chosen.interval_text(interval), text == best[column] != MISSING, paper, paper_text)
+                Cell(
+                    measured=interval,
+                    text=text,
+                    interval=chosen.interval_text(interval),
+                    spread=chosen.spread_text(interval),
+                    best=text == best[column] != MISSING,
+                    published=paper,
+                    published_text=paper_text,
+                )
             )
         rows.append(_row(system, cells))
     return Table(chosen, backend, run.conditions, published, rows, _notes(run, published))
@@ -160,7 +226,9 @@ def table1_markdown(run: RunSummary, metric: str, backend: str, notes: bool = Tr
         fields = [row.id, row.network, row.loss, row.m, row.beta, row.p_mean]
         for cell, published in zip(row.cells, table.published, strict=True):
             value = f"**{cell.text}**" if cell.best else cell.text
-            fields += [f"{value} {cell.interval}".strip()] + [cell.published_text] * published
+            fields += [" ".join(part for part in (value, cell.spread, cell.interval) if part)] + [
+                cell.published_text
+            ] * published
         lines.append("| " + " | ".join(field.replace("|", r"\|") for field in fields) + " |")
     return "\n".join([*lines, "", *([" ".join(table.notes), ""] if notes else [])])
 
@@ -175,13 +243,13 @@ def rivals(table: Table, column: int) -> tuple[list[Row], int]:
 
 
 def _metric(name: str) -> Metric:
-    if name not in METRICS:
-        near = difflib.get_close_matches(name, list(METRICS), n=1)
+    known = METRICS | OPEN_METRICS
+    if name not in known:
+        near = difflib.get_close_matches(name, list(known), n=1)
         raise IsoglossError(
-            f"unknown metric {name!r}: there are {', '.join(METRICS)}"
-            + (f"; did you mean {near[0]!r}?" if near else "")
+            f"unknown metric {name!r}: there are {', '.join(known)}" + (f"; did you mean {near[0]!r}?" if near else "")
         )
-    return METRICS[name]
+    return known[name]
 
 
 def _measured(system: SystemRun, metric: str, backend: str, condition: str) -> Interval | None:
@@ -203,18 +271,18 @@ def _overlap(a: Interval, b: Interval) -> bool:
 
 
 def _published(system: SystemRun, condition: str) -> tuple[float | None, str]:
-    known = SYSTEMS.get(system.id)
+    known = system.of_table_1
     if known is None or (value := known.published_cavg[PAPER_CONDITIONS[condition]]) is None:
         return None, MISSING
     return value, f"{value:.4f}" + "?" * known.published_doubtful[PAPER_CONDITIONS[condition]]
 
 
 def _row(system: SystemRun, cells: list[Cell]) -> Row:
-    known = SYSTEMS.get(system.id)
+    known = system.of_table_1
     network, loss = system.label, MISSING
     if known is not None:
-        if system.label == known.label:  # the other columns say the rest
-            network = "MT x-vector" if known.multitask else "x-vector"
+        if system.label.startswith(known.label):  # the other columns say the rest
+            network = ("MT x-vector" if known.multitask else "x-vector") + system.label.removeprefix(known.label)
         head = {"softmax": "Softmax", "a": "A", "am": "AM", "aam": "AAM"}.get(known.head, known.head)
         loss = f"APM ({head})" if known.beta else head
     return Row(
@@ -234,7 +302,9 @@ def _notes(run: RunSummary, published: list[bool]) -> list[str]:
         "Bold: the best number of its column; where intervals overlap that is not evidence of a difference.",
         "Brackets: 95 % intervals over the tested material; they leave out what another training seed would change.",
     ]
-    if any(system.id in ("4p", "7p") for system in run.systems):
+    if any(len(system.seeds or []) > 1 for system in run.systems):
+        notes.append("Numbers are means over the seeds; ±: their standard deviation over the seeds.")
+    if any(system.system in ("4p", "7p") for system in run.systems):
         notes.append("Rows 4 and 7 have m = 0.22, standing for 0.2 + β·p; rows 4p and 7p the printed 0.02.")
     if any(published):
         notes.append(

@@ -1,41 +1,23 @@
 """Runs side by side: every system and label source over its seeds, and how far two of them differ on the same recordings.
 
-A figure is the mean over the seeds. In each bootstrap resample the same recordings are redrawn for every run, so that an
-interval covers the recordings and not the seeds (their spread stands beside it), and a difference is paired.
+How figures and differences are worked out: `stages.over_seeds`.
 """
 
 from __future__ import annotations
 
-import json
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from isogloss import metrics
-from isogloss.stages.evaluate import pooled_scores
+from isogloss.stages.over_seeds import difference, over_seeds
+from isogloss.stages.runs import TrainedSystem, find_systems
+from isogloss.stages.scored_set import ScoredSet, read_scored_set
 from isogloss.types import IsoglossError
 
 FIGURES = ("accuracy", "cavg_min")
-
-
-@dataclass(frozen=True)
-class Row:
-    """One system with one label source, over its seeds."""
-
-    system: str
-    source: str
-    seeds: list[int]
-    value: dict[str, list[float]]  # figure → of every seed
-    resampled: dict[str, np.ndarray]  # figure → [R] mean over the seeds
-
-    @property
-    def name(self) -> str:
-        return f"{self.system} {self.source}"
 
 
 def compare(
@@ -43,87 +25,78 @@ def compare(
 ) -> dict[str, Any]:
     """`runs`: folders that a recipe made, such as OUT/seed1024 and OUT/seed1025-gmm. Raises IsoglossError.
 
-    Returns {"rows": [{system, labels, seeds, accuracy: {value, low, high, by_seed}, cavg_min: …}], "differences": [{a, b,
-    accuracy: {value, low, high}, …}]}: a less b, of every two rows.
+    Returns {"rows": [{system, labels, out, seeds, accuracy: {value, low, high, by_seed}, cavg_min: …}], "differences":
+    [{a, b, accuracy: {value, low, high, p_value}, …, mcnemar}]}: a less b, of every two rows; mcnemar, {only_a, only_b,
+    p_value}, where both have one seed.
     """
-    folders: dict[tuple[str, str], dict[int, dict[str, Path]]] = defaultdict(lambda: defaultdict(dict))
-    for run in runs:
-        if not (run / "config.json").exists():
-            raise IsoglossError(
-                f"{run} holds no run (no config.json); expected folders such as OUT/seed1024 of a recipe"
-            )
-        config = json.loads((run / "config.json").read_text(encoding="utf-8"))
-        for scores in sorted(run.glob("system*/*/scores")):
-            system = json.loads((scores.parent / "model" / "model.json").read_text(encoding="utf-8"))["system"]
-            source = config["phones"]["source"] if system["multitask"] else "none"
-            folders[system["id"], source][config["train"]["seed"]][scores.parent.name] = scores
-    rows = [_row(*name, of, condition, backend, num_resamples, seed) for name, of in sorted(folders.items())]
-    if not rows:
-        raise IsoglossError(f"no scores in {', '.join(map(str, runs))}; were the recipes finished?")
+    systems = find_systems(runs)
+    sets = [_read(one, condition, backend) for one in systems]
+    measured = [over_seeds(list(of.values()), FIGURES, num_resamples, seed) for of in sets]
+    differences: list[dict[str, Any]] = []
+    for i, j in combinations(range(len(systems)), 2):
+        pair: dict[str, Any] = {"a": systems[i].name, "b": systems[j].name}
+        for figure in FIGURES:
+            pair[figure] = difference(measured[i], measured[j], figure)
+            if pair[figure] is None:
+                raise IsoglossError(
+                    f"{pair['a']} and {pair['b']} were not tested on the same utterances under {condition!r}; a difference "
+                    "needs the same folds of the same corpus on both sides: name the runs that share them"
+                )
+        if len(sets[i]) == len(sets[j]) == 1:
+            (a,), (b,) = sets[i].values(), sets[j].values()
+            pair["mcnemar"] = asdict(metrics.mcnemar(a.scores, b.scores, a.key))
+        differences.append(pair)
     return {
         "condition": condition,
         "backend": backend,
         "rows": [
-            {"system": row.system, "labels": row.source, "seeds": row.seeds}
-            | {
-                figure: asdict(metrics.Interval.of(float(np.mean(row.value[figure])), row.resampled[figure]))
-                | {"by_seed": row.value[figure]}
-                for figure in FIGURES
-            }
-            for row in rows
+            {"system": one.system.id, "labels": one.labels, "out": one.out, "seeds": list(one.seeds)}
+            | {figure: values.figure(figure) | {"by_seed": values.by_seed[figure]} for figure in FIGURES}
+            for one, values in zip(systems, measured, strict=True)
         ],
-        "differences": [
-            {"a": a.name, "b": b.name}
-            | {
-                figure: asdict(
-                    metrics.Interval.of(
-                        float(np.mean(a.value[figure]) - np.mean(b.value[figure])),
-                        a.resampled[figure] - b.resampled[figure],
-                    )
-                )
-                for figure in FIGURES
-            }
-            for a, b in combinations(rows, 2)
-        ],
+        "differences": differences,
     }
 
 
 def table(compared: dict[str, Any]) -> str:
-    """The same as Markdown: a row for each system and label source, then the differences within a system."""
+    """The same as Markdown: a row for each system and label source, then every difference, the clearest first."""
 
-    def shown(of: dict[str, Any], digits: int) -> str:
-        return f"{of['value']:.{digits}f} [{of['low']:.{digits}f}, {of['high']:.{digits}f}]"
+    def shown(of: dict[str, Any]) -> str:
+        return f"{of['value']:.3f} [{of['low']:.3f}, {of['high']:.3f}]"
 
-    lines = ["| System | Labels | Seeds | Accuracy | by seed | Cavg (minimum) |", "|---|---|---:|---|---|---|"]
+    lines = [f"**{compared['condition']}**, back end `{compared['backend']}`", ""]
+    lines += ["| System | Labels | Seeds | Accuracy | by seed | Cavg (minimum) |", "|---|---|---:|---|---|---|"]
     for row in compared["rows"]:
         by_seed = " ".join(f"{value:.3f}" for value in row["accuracy"]["by_seed"])
+        labels = " ".join(part for part in (row["labels"], row["out"]) if part)
         lines.append(
-            f"| {row['system']} | {row['labels']} | {len(row['seeds'])} | {shown(row['accuracy'], 3)} | {by_seed} | "
-            f"{shown(row['cavg_min'], 3)} |"
+            f"| {row['system']} | {labels} | {len(row['seeds'])} | {shown(row['accuracy'])} | {by_seed} | "
+            f"{shown(row['cavg_min'])} |"
         )
-    lines += ["", "| a − b | Accuracy | Cavg (minimum) |", "|---|---|---|"]
-    for pair in compared["differences"]:
-        if pair["a"].split()[0] == pair["b"].split()[0]:
-            lines.append(f"| {pair['a']} − {pair['b']} | {shown(pair['accuracy'], 3)} | {shown(pair['cavg_min'], 3)} |")
+    pairs = sorted(compared["differences"], key=lambda pair: pair["accuracy"]["p_value"])
+    if not pairs:
+        return "\n".join(lines)
+    exact = any("mcnemar" in pair for pair in pairs)
+    lines += ["", "| a − b | Accuracy | p | Cavg (minimum) | p |" + " McNemar p |" * exact]
+    lines.append("|---|---|---:|---|---:|" + "---:|" * exact)
+    for pair in pairs:
+        cells = [f"{pair['a']} − {pair['b']}"]
+        for figure in FIGURES:
+            cells += [shown(pair[figure]), f"{pair[figure]['p_value']:.3f}"]
+        if exact:
+            cells.append(f"{pair['mcnemar']['p_value']:.3f}" if "mcnemar" in pair else "–")
+        lines.append("| " + " | ".join(cells) + " |")
+    lines += [
+        "",
+        f"p: two-sided, of the same recordings redrawn for both; {len(pairs)} "
+        f"{'pair' if len(pairs) == 1 else 'pairs'}, not corrected for their number. Seeds are averaged, not redrawn.",
+    ]
     return "\n".join(lines)
 
 
-def _row(
-    system: str,
-    source: str,
-    by_seed: dict[int, dict[str, Path]],
-    condition: str,
-    backend: str,
-    num_resamples: int,
-    seed: int,
-) -> Row:
-    value: dict[str, list[float]] = {figure: [] for figure in FIGURES}
-    resampled = {figure: np.zeros(num_resamples) for figure in FIGURES}
-    for _, of in sorted(by_seed.items()):
-        scores, key, recordings = pooled_scores(of, condition, backend)
-        drawn = metrics.draw(scores, key, recordings, num_resamples, seed)
-        for figure in FIGURES:
-            metric = metrics.METRICS[figure]
-            value[figure].append(float(metric(scores, key, None)))
-            resampled[figure] += drawn.values(metric, scores, key) / len(by_seed)
-    return Row(system, source, sorted(by_seed), value, resampled)
+def _read(one: TrainedSystem, condition: str, backend: str) -> dict[int, ScoredSet]:
+    """Seed → its scores."""
+    return {
+        seed: read_scored_set({name: folder / "scores" for name, folder in splits.items()}, condition, backend)
+        for seed, splits in one.seeds.items()
+    }

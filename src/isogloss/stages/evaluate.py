@@ -52,7 +52,7 @@ def evaluate_seeds(
     warned: list[str] = []
     measured: dict[str, dict[str, tuple[dict[str, Any], OverSeeds]]] = {}
     tested = {folder: set(read_tests(folder)) for of in score_folders.values() for folder in of.values()}
-    recorded = set().union(*tested.values()) - {*NAMED, "valid", "enrol"}
+    recorded = set().union(*tested.values()) - {*NAMED, "valid", "valid_short", "enrol"}
     for backend in sorted({path.parent.name for folder in tested for path in folder.glob("*/*.scores")}):
         for condition in (*config.conditions, *sorted(recorded)):
             sets = {}

@@ -24,12 +24,13 @@ def fused_scores(systems: list[tuple[Path, str]], out: Path) -> Path:
     Conditions are those of the first system. Raises IsoglossError where one has no validation scores or lacks a condition.
     """
     folders = [folder for folder, _ in systems]
-    work = stamp("fused_scores", [name for _, name in systems], *folders)
+    work = stamp("fused_scores", {"backends": [name for _, name in systems]}, *folders)
     if is_done(out, work):
         return out
     first = folders[0]
     tests = json.loads((first / "tests.json").read_text(encoding="utf-8"))
-    tests.pop("enrol", None)  # training clips: known by heart
+    for unused in ("enrol", "valid_short"):  # the one known by heart, the other for calibration alone
+        tests.pop(unused, None)
     files = {condition: [folder / name / f"{condition}.scores" for folder, name in systems] for condition in tests}
     if missing := [path for of in files.values() for path in of if not path.exists()]:
         raise IsoglossError(f"{missing[0]} is not there; fusion needs every condition of {first} from every system")

@@ -57,4 +57,3 @@ def difference(a: OverSeeds, b: OverSeeds, name: str) -> dict[str, float] | None
     value = float(np.mean(a.by_seed[name]) - np.mean(b.by_seed[name]))
     rarer = min(int((change <= 0).sum()), int((change >= 0).sum()))
     return asdict(metrics.Interval.of(value, change)) | {"p_value": min(1.0, 2 * (1 + rarer) / (1 + len(change)))}
-

@@ -14,6 +14,7 @@ from isogloss.stages.evaluate import evaluate_system, validation_cllr
 from isogloss.stages.extract import extract
 from isogloss.stages.features import features
 from isogloss.stages.jobs import Report, run_jobs
+from isogloss.stages.leaks import leaks, read_leaks
 from isogloss.stages.ledger import write_json
 from isogloss.stages.pack import pack
 from isogloss.stages.phones import phones
@@ -49,9 +50,9 @@ def run_recipe(
     num_jobs: int | None = None,
     usual_source: str | None = None,
 ) -> Results:
-    """prepare → features → phones → (train → extract → backend → score) per system and split → report → pack.
+    """prepare → features → leaks → phones → (train → extract → backend → score) per system and split → report → pack.
 
-    `folds` names the splits to run (None: all). Layout: out/data, out/frames, out/pdf_ids-<source>,
+    `folds` names the splits to run (None: all). Layout: out/data, out/frames, out/leaks, out/pdf_ids-<source>,
     RUN/system<id>/<split>/{model,embeddings,backend,scores}, RUN/report, RUN/model.isogloss. RUN is out/seed<seed>; with labels
     of another than the `usual_source`, out/seed<seed>-<source>, but for single-task systems, which read no labels: so runs of
     several seeds and label sources share an `out` and what they have in common.
@@ -73,6 +74,9 @@ def run_recipe(
         raise IsoglossError(f"no split {strange[0]!r}; this corpus has {', '.join(made)}")
     splits = folds or list(made)
     frames = features(data, out / "frames", config.features)
+    leaked = read_leaks(leaks(data, out / "leaks", config.features.front_end))
+    for line in leaked.lines:
+        logger.info("%s", line)
     labels = None
     if any(system.multitask for system in systems):
         labels = phones(data, frames, out / f"pdf_ids-{config.phones.source}", config.phones)
@@ -102,6 +106,8 @@ def run_recipe(
         notes=notes or [],
     )
     page = report(metrics_json, root / "report")
+    if warning := leaked.channel_warning(metrics_json):
+        logger.warning("%s", warning)
     # no test may choose what is packed: the first split's best system and back end on its validation utterances
     candidates = [folders[system.id, splits[0]] for system in systems]
     chosen = [
@@ -127,7 +133,7 @@ def _one(
     train(data, frames, labels, folder / "model", system, config.train, split, report)
     extract(data, frames, folder / "model", folder / "embeddings", config.evaluate, split)
     backend(folder / "embeddings", folder / "model", folder / "backend", config.backend)
-    score(folder / "embeddings", folder / "backend", folder / "scores")
+    score(folder / "embeddings", folder / "backend", folder / "scores", config.evaluate)
     figures, _ = evaluate_system({split: folder / "scores"}, config.evaluate.model_copy(update={"num_resamples": 0}))
     shown = [
         f"{name} " + " ".join(f"{c} {r['accuracy']['value']:.3f}/{r['cavg_min']['value']:.3f}" for c, r in of.items())

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-import platform
-import subprocess
-import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
-from isogloss.config import RecipeConfig
-from isogloss.stages.evaluate import better_backend, evaluate_system
-from isogloss.stages.ledger import replacing, write_json
+from isogloss.config import EvaluateConfig, RecipeConfig
+from isogloss.stages.ledger import replacing
+from isogloss.stages.measure import measure
+from isogloss.stages.provenance import commit, machine
+from isogloss.stages.runs import TrainedSystem, config_of, differing_settings, find_systems
 from isogloss.systems import System
+from isogloss.types import IsoglossError
+
+__all__ = ["SystemFolders", "commit", "machine", "report", "report_runs", "write_metrics"]
 
 
 @dataclass(frozen=True)
@@ -34,65 +37,47 @@ def write_metrics(
     config: RecipeConfig,
     notes: list[str],
 ) -> Path:
-    """Measure every system and write out/metrics.json, the report's only input."""
-    measured, warned = [], list(notes)
-    figures: dict[str, dict[str, str]] = {"margins": {}}
-    curves: dict[str, str] = {}
-    for one in systems:
-        backends, messages = evaluate_system(
-            {name: folder / "scores" for name, folder in one.splits.items()}, config.evaluate
-        )
-        warned += messages
-        models = [folder / "model" for folder in one.splits.values()]
-        margins = [json.loads(p.read_text()) for m in models if (p := m / "margins.json").exists()]
-        if margins:
-            figures["margins"][one.system.id] = os.path.relpath(models[0] / "margins.json", out)
-        curves[one.system.id] = os.path.relpath(models[0] / "log.jsonl", out)
-        beta_p = sum(m["mean"] for m in margins) / len(margins) if margins else None
-        measured.append(
-            {
-                "id": one.system.id,
-                "label": one.system.label,
-                "m": one.system.m,
-                "beta": one.system.beta or None,
-                "p_mean": beta_p / one.system.beta if beta_p is not None else None,
-                "folds": list(one.splits),
-                "seeds": [config.train.seed],
-                "seconds_train": sum(json.loads((m / "model.json").read_text())["seconds"] for m in models),
-                "backends": backends,
-            }
-        )
-    backend = better_backend([folder / "scores" for one in systems for folder in one.splits.values()])
-    conditions = list(dict.fromkeys(c for s in measured for of in s["backends"].values() for c in of))
-    languages = sorted(
-        {
-            lang
-            for s in measured
-            for of in s["backends"].values()
-            for r in of.values()
-            for lang in r["languages_enrolled"]
-        }
-    )
-    value = {
-        "title": title,
-        "corpus": corpus,
-        "paper_data": False,
-        "command": " ".join(["isogloss", *sys.argv[1:]]),
-        "commit": commit(),
-        "machine": machine(),
-        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "config": config.model_dump(mode="json"),
-        "conditions": conditions,
-        "backend": backend,
-        "backend_chosen_by": "Cllr on the validation utterances, which no test contains",
-        "languages": languages,
-        "systems": measured,
-        "figures": figures,
-        "curves": curves,
-        "warnings": list(dict.fromkeys(warned)),
+    """Measure the systems of one recipe and write out/metrics.json, the report's only input."""
+    labels = {True: config.phones.source, False: "none"}
+    trained = [
+        TrainedSystem(one.system, labels[one.system.multitask], "", {config.train.seed: one.splits}) for one in systems
+    ]
+    about = {"title": title, "corpus": corpus, "config": config.model_dump(mode="json"), "notes": notes}
+    return measure(trained, out, config.evaluate, about)
+
+
+def report_runs(paths: Sequence[Path], out: Path | None = None) -> Path:
+    """The page of one or several runs, measured anew from their scores; or of a metrics.json, as it is.
+
+    `out`: default the run's report/, or beside metrics.json; of several runs the report/ in the folder they share.
+    Raises IsoglossError as `find_systems` and `load_run` do.
+    """
+    files = [path for path in paths if path.is_file()]
+    if files:
+        if len(paths) > 1:
+            raise IsoglossError(
+                f"{files[0]} and {len(paths) - 1} more: expected run folders, or one metrics.json alone"
+            )
+        return report(files[0], out or files[0].parent)
+    systems = find_systems(paths)
+    runs = list(dict.fromkeys(path.resolve() for path in paths))
+    configs = sorted((config_of(run) for run in runs), key=len, reverse=True)  # that of a whole recipe first
+    before = [_recipe_said(run) for run in runs]
+    corpora = list(dict.fromkeys(str(one["corpus"]) for one in before if one.get("corpus")))
+    notes = list(dict.fromkeys(note for one in before for note in one.get("notes", [])))
+    if several := differing_settings(configs):
+        notes.append(f"The runs differ in more than seeds and labels: {'; '.join(several)}.")
+    about = {
+        "title": str(before[0].get("title") or f"isogloss: {runs[0].parent.name}"),
+        "corpus": ", ".join(corpora) or "an unnamed corpus",
+        "config": configs[0],
+        "trained_by": [made for one in before for made in _trained_by(one)],
+        "notes": notes,
     }
-    write_json(out / "metrics.json", value)
-    return out / "metrics.json"
+    folder = out or (runs[0] if len(runs) == 1 else Path(os.path.commonpath(runs))) / "report"
+    settings = configs[0].get("evaluate", {})
+    config = EvaluateConfig(**{name: settings[name] for name in EvaluateConfig.model_fields if name in settings})
+    return report(measure(systems, folder, config, about), folder)
 
 
 def report(metrics_json: Path, out: Path) -> Path:
@@ -117,30 +102,15 @@ def report(metrics_json: Path, out: Path) -> Path:
     return write_report(run, out)
 
 
-def commit() -> str:
-    """The commit of this source tree, `+` where it has been changed; the version where there is no repository."""
-    from isogloss import __version__
-
-    here = Path(__file__).parent
-    try:
-        run = subprocess.run(
-            ["git", "describe", "--always", "--dirty=+", "--abbrev=10", "--exclude=*"],
-            cwd=here,
-            capture_output=True,
-            text=True,
-            timeout=10,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return __version__
-    return run.stdout.strip() if run.returncode == 0 else __version__
+def _recipe_said(run: Path) -> dict[str, Any]:
+    """What the metrics.json of a run's own report says; nothing where there is none."""
+    path = run / "report" / "metrics.json"
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
 
 
-def machine() -> str:
-    """`AMD EPYC, 2 cores, Linux`"""
-    name = platform.processor() or platform.machine()
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            name = next(line.partition(":")[2].strip() for line in file if line.startswith("model name"))
-    except (OSError, StopIteration):
-        pass
-    return f"{name}, {os.cpu_count()} cores, {platform.system()}"
+def _trained_by(said: dict[str, Any]) -> list[dict[str, Any]]:
+    """The command that trained a run: the recipe's, which its own report keeps when it is made anew."""
+    if "trained_by" in said:
+        return list(said["trained_by"])
+    made = {name: said[name] for name in ("command", "commit", "machine", "created") if said.get(name)}
+    return [made] if "command" in made else []

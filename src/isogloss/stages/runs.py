@@ -84,17 +84,23 @@ def row_ids(systems: Sequence[TrainedSystem]) -> list[str]:
 
 
 def config_of(run: Path) -> dict[str, Any]:
-    """The settings of a run; IsoglossError where there are none."""
-    if not (run / "config.json").exists():
+    """The settings of a run; of a folder that only holds the single-task systems of another run, those of its training.
+
+    IsoglossError where there are none.
+    """
+    if (run / "config.json").exists():
+        return dict(json.loads((run / "config.json").read_text(encoding="utf-8")))
+    model = next(iter(sorted(run.glob("system*/*/model/model.json"))), None)
+    if model is None:
         raise IsoglossError(f"{run} holds no run (no config.json); expected folders such as OUT/seed1024 of a recipe")
-    return dict(json.loads((run / "config.json").read_text(encoding="utf-8")))
+    return {"phones": {"source": "none"}, "train": json.loads(model.read_text(encoding="utf-8"))["train"]}
 
 
 def differing_settings(configs: Sequence[dict[str, Any]]) -> list[str]:
-    """`train.width: 128, 256` for each setting, but seeds and label sources, that is not the same in all."""
+    """`train.width: 128, 256` for each setting, but seeds and label sources, that is not the same in all that have it."""
     flat = [dict(_flat(config, "")) for config in configs]
     names = dict.fromkeys(name for one in flat for name in one)
-    found = {name: list(dict.fromkeys(json.dumps(one.get(name)) for one in flat)) for name in names}
+    found = {name: list(dict.fromkeys(json.dumps(one[name]) for one in flat if name in one)) for name in names}
     return [
         f"{name}: {', '.join(values)}"
         for name, values in found.items()

@@ -73,7 +73,9 @@ def joined(sets: dict[int, ScoredSet]) -> ScoredSet:
     parts = [(f"@{seed}", one) for seed, one in sets.items()]
     first = parts[0][1].scores.languages
     if any(one.scores.languages != first for _, one in parts):
-        raise IsoglossError(f"the seeds {', '.join(map(str, sets))} do not score the same languages; compare them apart")
+        raise IsoglossError(
+            f"the seeds {', '.join(map(str, sets))} do not score the same languages; compare them apart"
+        )
     return ScoredSet(
         scores=Scores(
             [u + end for end, one in parts for u in one.scores.utterances],

@@ -22,7 +22,7 @@ def main() -> None:
     reference = ["--reference", given] if (given := parser.parse_args().reference) else []
     commands = {
         "Front end": ["frontend.py", *reference],
-        "Training step, the paper's network": ["training.py", "--width", "512", "--batch", "128"],
+        "Training step, the paper's network": ["training.py"],
         "Training step, the vl16 recipe's network": [
             "training.py",
             "--width",
@@ -32,6 +32,8 @@ def main() -> None:
             "--pdfs",
             "117",
         ],
+        "Training data": ["loader.py"],
+        "Training in two processes": ["ddp.py"],
         "Frame store": ["store.py"],
         "Phone recogniser": ["phones.py"],
         "Metrics": ["metrics.py"],

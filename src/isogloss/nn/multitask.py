@@ -99,8 +99,10 @@ class MultitaskNetwork(nn.Module):
 
     def forward(self, features: Tensor, mask: Tensor | None = None) -> Encoded:
         frames = self.encoder(features, mask)
+        # The later comes first in the backward pass, which is then rid of the logits before it needs room for tdnn5's frames.
+        embedding = self.language(frames, mask)
         phone_logits = self.phone(frames, mask) if self.phone is not None else None
-        return Encoded(self.language(frames, mask), phone_logits)
+        return Encoded(embedding, phone_logits)
 
     def embed(self, features: Tensor, mask: Tensor | None = None, kind: str = "far") -> Tensor:
         """Embeddings [B, width] of features [B, T, D]; `kind` is one of EMBEDDING_KINDS. M_p is not computed."""

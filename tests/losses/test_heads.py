@@ -242,3 +242,29 @@ def test_margins_a_head_cannot_use_are_errors() -> None:
         AMSoftmax(E, C, num_subcentres=0)
     with pytest.raises(IsoglossError, match="linear, clamp, easy, none"):
         AAMSoftmax(E, C, boundary="hard")
+
+
+def test_class_cosine_is_the_mean_over_pairs_of_languages() -> None:
+    head = AMSoftmax(7, 5)
+    rows = head.weight.detach().double()
+    pairs = [dot(rows[i], rows[j]) / norm(rows[i]) / norm(rows[j]) for i in range(5) for j in range(5) if i != j]
+    assert head.class_cosine() == pytest.approx(sum(pairs) / len(pairs), abs=1e-6)
+    with torch.no_grad():
+        head.weight.copy_(torch.linspace(1, 3, 5).unsqueeze(1) * head.weight[:1])
+    assert head.class_cosine() == pytest.approx(1, abs=1e-6)
+
+
+def test_an_angular_margin_is_cheapest_where_all_weights_lie_in_one_heap() -> None:
+    """Why AAM-Softmax may collapse and AM-Softmax may not: what embeddings that know nothing pay at an angle to the heap."""
+    x, labels = torch.zeros(4, 3), torch.arange(4)
+    x[:, 0] = 1
+
+    def loss(head: torch.nn.Module, cosine: float) -> float:
+        with torch.no_grad():
+            head.weight.copy_(torch.tensor([cosine, (1 - cosine**2) ** 0.5, 0.0]).expand(4, 3))
+        return head(x, labels, margin=0.2).item()
+
+    for scale in (12.0, 30.0):
+        aside, opposite, onto = (loss(AAMSoftmax(3, 4, scale), cosine) for cosine in (0.0, -1.0, 1.0))
+        assert onto < opposite < aside
+        assert len({round(loss(AMSoftmax(3, 4, scale), cosine), 4) for cosine in (0.0, -1.0, 1.0)}) == 1

@@ -57,6 +57,17 @@ def test_it_learns(data, tmp_path, system):
         assert last["margin_mean"] == pytest.approx(0.22, rel=1e-4)
 
 
+def test_class_weights_that_fall_into_one_direction_are_told_of_once(data, tmp_path, caplog):
+    run = make(data, tmp_path, "8", CONFIG.model_copy(update={"learning_rate": 1e-9, "min_learning_rate": 1e-9}))
+    with torch.no_grad():
+        run.loss.head.weight.copy_(run.loss.head.weight[:1].expand_as(run.loss.head.weight))
+    with caplog.at_level(logging.WARNING):
+        run.finish(nothing)
+    told = [record.getMessage() for record in caplog.records if "fallen into one direction" in record.getMessage()]
+    assert len(told) == 1 and "train.margin.ramp_start" in told[0]
+    assert all(line["class_cosine"] > 0.9 for line in logged(tmp_path) if "valid_loss" in line)
+
+
 def test_it_logs_every_few_steps_and_validates_every_epoch(data, tmp_path):
     make(data, tmp_path).finish(nothing)
     lines = logged(tmp_path)

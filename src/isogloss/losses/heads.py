@@ -146,6 +146,17 @@ class CosineHead(nn.Module, ABC):
             return cosine
         return cosine.view(len(x), self.num_languages, self.num_subcentres).amax(dim=2)
 
+    @torch.no_grad()
+    def class_cosine(self) -> float:
+        """Mean cosine between the weights of two languages: −1/(C − 1) when they lie as far apart as they can, 1 in one heap.
+
+        An angular margin costs nothing at θ = 0 and little at θ = π. Where the languages are hard to tell, all weights may
+        therefore fall together, and every embedding onto them, or opposite: a loss just above log C that never moves again.
+        """
+        weight = unit_rows(at_least_float32(self.weight)[0])
+        num = len(weight)
+        return ((weight.sum(dim=0).square().sum() - num) / max(1, num * (num - 1))).item()
+
     def size(self, embedding: Tensor) -> Tensor | float:
         """The factor before the cosines: the scale s, a number or [B, 1]."""
         return self.scale

@@ -45,7 +45,11 @@ class _ReluNorm(torch.autograd.Function):
         mean, variance = _relu_and_statistics(z)
         running_mean.lerp_(mean.to(running_mean.dtype), momentum)
         running_var.lerp_((variance * (len(z) / (len(z) - 1))).to(running_var.dtype), momentum)
-        y = F.batch_norm(z, mean, variance, eps=eps)
+        y = z.detach()
+        for rows in y.split(
+            CACHED
+        ):  # in place: a second tensor of this size for every layer would be half of all memory
+            rows.copy_(F.batch_norm(rows, mean, variance, eps=eps))
         least = F.batch_norm(torch.zeros_like(z[:1]), mean, variance, eps=eps)  # [1, C]: bit for bit what 0 became
         ctx.save_for_backward(y, least, torch.rsqrt(variance + eps))
         return y

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from isogloss.config import TrainConfig
+from isogloss.losses.heads import CosineHead
 from isogloss.losses.multitask import LossParts, MultitaskLoss
 from isogloss.nn.multitask import MultitaskNetwork
 from isogloss.training import checkpoint
@@ -31,6 +32,7 @@ from isogloss.training.spec_augment import Augment
 from isogloss.types import Batch, IsoglossError
 
 logger = logging.getLogger(__name__)
+COLLAPSED = 0.9  # mean cosine between class weights, beyond which they tell no languages apart
 RENEWING_BATCHES = 100  # that the batch-norm statistics of averaged weights are made of
 
 
@@ -92,6 +94,7 @@ class Run:
         self.early_stop = EarlyStop(config.early_stop) if config.early_stop else None
         self.margins = MarginsLog(config.seed)
         self.step = 0
+        self._told_of_collapse = False
         self.seconds = 0.0  # of training, over all attempts
 
     def finish(self, report: Callable[[int, int], None]) -> None:
@@ -189,7 +192,20 @@ class Run:
         if average is not None and config.average == "last" and self.step > first_averaged:
             average.update()
         self.schedule.epoch_ended(validation)
-        return validation
+        if not isinstance(head := self.loss.head, CosineHead):
+            return validation
+        class_cosine = head.class_cosine()
+        if class_cosine > COLLAPSED and not self._told_of_collapse:
+            self._told_of_collapse = True
+            logger.warning(
+                "step %d: the weights of the %d languages have fallen into one direction (mean cosine %.2f; expected below "
+                "0.5): where languages are hard to tell, an angular margin is cheapest there, and training seldom comes back. "
+                "Let the margin begin later (train.margin.ramp_start) or use the additive form, AM-Softmax",
+                self.step,
+                self.data.num_languages,
+                class_cosine,
+            )
+        return validation | {"class_cosine": class_cosine}
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:

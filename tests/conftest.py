@@ -13,7 +13,7 @@ TINY = [
     "features.front_end.pitch=false", "features.speeds=[0.9, 1.0]", "phones.teacher_epochs=2", "phones.states_per_phone=1",
     "train.width=8", "train.batch_size=8", "train.cycles=[1, 1]", "train.chunk_frames=40", "train.hop_frames=40", "train.threads=1",
     "train.checkpoint_every=3", "evaluate.short_frames=40", "evaluate.num_resamples=20", "phones.teacher_language=aaa",
-    "phones.source=teacher",
+    "phones.source=teacher", "backend.fold_models=0",
 ]  # fmt: skip
 LANGUAGES = {"aaa": (300, 600, 900), "bbb": (900, 600, 300), "ccc": (450, 1200, 450), "ooo": (1500, 200, 700)}
 

@@ -108,6 +108,7 @@ def test_a_bad_option_is_one_line(run, tmp_path, arguments, message):
 
 def test_unknown_names_name_the_nearest(run):
     assert "did you mean 'folders'" in run("recipe", "folder", "--root", ".")[1][0]
+    assert "did you mean 'phones-cmn'" in run("recipe", "phone-cmn")[1][0]
     assert run("no-such-command")[0] == 2
     code, lines = run("identify", "--model", "nowhere.isogloss", "x.wav")
     assert code == 2 and len(lines) == 1 and "nowhere.isogloss" in lines[0]

@@ -149,8 +149,6 @@ def leaks(
     found = read_leaks(folder)
     for line in found.lines:
         print(line)
-    if warning := found.channel_warning():
-        print(f"warning: {warning}")
     wrote(folder / FILE)
     raise typer.Exit(0 if found.train_test_apart else 1)
 
@@ -188,17 +186,41 @@ def extract(
     wrote(extract(prepared, frames, model, out, override(EvaluateConfig(), set_), split))
 
 
+@app.command()
+def crossfit(
+    prepared: Prepared,
+    frames: Frames,
+    model: Annotated[Path, typer.Argument(help="folder that `train` made")],
+    out: Out,
+    pdf_ids: Annotated[Path | None, typer.Option(help="folder that `phones` made; multi-task systems need it")] = None,
+    split: Split = "fold0",
+    fold_models: Annotated[int, typer.Option(min=2, help="networks, each trained without one part")] = 3,
+) -> None:
+    """Train fold models like MODEL that embed the training utterances unseen, for `backend --unseen`."""
+    from isogloss.stages.crossfit import crossfit
+
+    made = crossfit(prepared, frames, pdf_ids, model, out, split, fold_models)
+    if made is None:
+        raise IsoglossError(
+            f"{split} enrols on utterances that no network is trained on: they are unseen as it is, run `isogloss backend`"
+        )
+    wrote(made)
+
+
 @app.command(epilog=epilog(BackendConfig))
 def backend(
     embeddings: Annotated[Path, typer.Argument(help="folder that `extract` made")],
     model: Annotated[Path, typer.Argument(help="folder that `train` made")],
     out: Out,
+    unseen: Annotated[
+        Path | None, typer.Option(help="folder that `crossfit` made: enrol on its embeddings too")
+    ] = None,
     set_: Set = [],
 ) -> None:
     """Fit the back ends on the enrolment embeddings."""
     from isogloss.stages.backend import backend
 
-    wrote(backend(embeddings, model, out, override(BackendConfig(), set_)))
+    wrote(backend(embeddings, model, out, override(BackendConfig(), set_), unseen))
 
 
 @app.command(epilog=epilog(EvaluateConfig))
@@ -247,7 +269,8 @@ def report(
     runs: Annotated[
         list[Path],
         typer.Argument(
-            help="folders of a recipe's runs, such as OUT/seed1024 OUT/seed1025, measured anew; or one metrics.json as it is"
+            help="folders of a recipe's runs, such as OUT/seed1024 OUT/seed1025 OUT/scored, measured anew; or one metrics.json "
+            "as it is"
         ),
     ],
     out: Annotated[
@@ -264,7 +287,8 @@ def report(
 @app.command()
 def compare(
     runs: Annotated[
-        list[Path], typer.Argument(help="folders of a recipe's runs, such as OUT/seed1024 OUT/seed1025-gmm")
+        list[Path],
+        typer.Argument(help="folders of a recipe's runs, such as OUT/seed1024 OUT/seed1025-gmm OUT/scored/networks"),
     ],
     condition: Annotated[list[str], typer.Option(help="full, short, channel, open …; may be repeated")] = ["full"],
     backend: Annotated[list[str], typer.Option(help="head, olr2020 …; may be repeated")] = ["head"],
@@ -321,16 +345,18 @@ def recipe(
     set_: Annotated[list[str], typer.Option("--set", metavar="STAGE.KEY=VALUE", help="any option of any stage")] = [],
 ) -> None:
     """The whole chain: prepare, features, phones, train, extract, backend, score, evaluate, report, pack."""
-    if name == "phones-cmn":
-        from isogloss.stages.phone_recipes import PhoneRecipeConfig, phones_cmn
+    from isogloss.stages.phone_recipes import PHONE_RECIPE, PhoneRecipeConfig, phones_cmn
 
+    if name == PHONE_RECIPE:
         if root is None:
             raise IsoglossError("recipe phones-cmn needs --root, the folder of audio-cmn with its clips.tsv")
         if systems != "all" or fold or phones or not width is seed is jobs is None:
             raise IsoglossError("recipe phones-cmn trains no language model: it takes --root, --out and --set alone")
         wrote(phones_cmn(root, out or Path("exp") / name, override(PhoneRecipeConfig(), set_)))
         return
-    from isogloss.stages.best_recipe import BEST_RECIPE, best_recipe, best_table
+    from isogloss.report import load_run
+    from isogloss.report.table1 import table1_markdown
+    from isogloss.stages.best_recipe import BEST_RECIPE, best_recipe
     from isogloss.stages.recipe import run_recipe
     from isogloss.stages.recipes import find_recipe
     from isogloss.systems import parse_systems
@@ -348,9 +374,11 @@ def recipe(
         if systems != "all":
             raise IsoglossError(f"recipe {name} is one system; it takes no --systems")
         assert root is not None  # it needs one
-        best = best_recipe(items, root / "clips.tsv", out, config, corpus=chosen.corpus, folds=folds, num_jobs=jobs)
-        print(best_table(best))
-        wrote(best)
+        page = best_recipe(items, root / "clips.tsv", out, config, corpus=chosen.corpus, folds=folds, num_jobs=jobs)
+        run = load_run(page.with_name("metrics.json"))
+        for metric in ("accuracy", "cavg_min"):
+            print(table1_markdown(run, metric, run.backends[0]))
+        wrote(page)
         return
     results = run_recipe(
         items,
@@ -364,9 +392,6 @@ def recipe(
         num_jobs=jobs,
         usual_source=chosen.config.phones.source,
     )
-    from isogloss.report import load_run
-    from isogloss.report.table1 import table1_markdown
-
     run = load_run(results.metrics_json)
     print(table1_markdown(run, "cavg_min", run.backends[0]))
     for path in (results.metrics_json, results.report_html, results.model_file):

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 
 from isogloss.config import PrepareConfig
-from isogloss.corpora.splits import groups, splits
+from isogloss.corpora.splits import groups, left_out_part, splits
 from isogloss.types import IsoglossError
 
 
@@ -71,7 +71,10 @@ def test_prescribed_folds_and_splits_are_kept():
         for lang in ("deu", "fra")
         for split in ("train", "dev", "test")
     ]
-    assert splits(given, PrepareConfig())["given"].valid == ["devdeu", "devfra"]
+    made = splits(given, PrepareConfig())["given"]
+    assert made.valid == ["devdeu", "devfra"] and made.enrol == made.train == ["traindeu", "trainfra"]
+    own = [cut(f"enrol{lang}", lang, f"enrol{lang}", split="enrol") for lang in ("deu", "fra")]
+    assert splits([*given, *own], PrepareConfig())["given"].enrol == ["enroldeu", "enrolfra"]
 
 
 def test_a_recording_on_both_sides_is_an_error():
@@ -88,3 +91,24 @@ def test_the_last_recording_of_a_language_stays_in_training():
     few = [cut(f"{language}{n}", language, f"{language}{n}", fold=n) for language in ("deu", "fra") for n in range(2)]
     for split in splits(few, PrepareConfig()).values():
         assert len(split.train) == 2 and not split.valid
+
+
+def test_parts_for_fold_models_are_disjoint_by_recording_and_together_all_that_trains():
+    lone = cut("ita0", "ita", "ita0", fold=0)  # the only recording of its language in training: left out of no training
+    cuts = [*(cut(c.id, c.supervisions[0].language, c.supervisions[0].custom["recording"],
+                  fold=int(c.id.partition(".")[0][3:]) % 5) for c in corpus()[:-1]), lone]  # fmt: skip
+    split = splits(cuts, PrepareConfig())["fold1"]
+    assert "ita0" in split.train
+    parts = [left_out_part(split, cuts, number, 3) for number in (1, 2, 3)]
+    assert sorted(name for part in parts for name in part.enrol) == sorted(set(split.train) - {"ita0"})
+    for part in parts:
+        assert sorted(part.train + part.enrol) == sorted(split.train)
+        assert part.valid == split.valid and not part.test and not part.out_of_set
+        recordings = [{name.partition(".")[0] for name in use} for use in (part.train, part.enrol)]
+        assert not recordings[0] & recordings[1]
+        counts = Counter(name[:3] for name in part.enrol)
+        assert all(
+            abs(counts[lang] - len([n for n in split.train if n[:3] == lang]) / 3) <= 2 for lang in ("deu", "fra")
+        )
+    with pytest.raises(IsoglossError, match="part 200 of 200 is empty: 4. recordings"):
+        left_out_part(split, cuts, 200, 200)

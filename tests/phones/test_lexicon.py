@@ -27,7 +27,6 @@ def test_the_three_kinds_of_file_say_the_same(file):
         {"word": "spelling"},
     )
     assert plain.pronunciations == weighted.pronunciations == table.pronunciations == TOMATO
-    assert weighted.probabilities == {"tomato": (1.0, 0.5)} and not plain.probabilities
     # silence, then those without a digit, then the others by base and digit
     assert plain.phones == weighted.phones == ("sil", "m", "t", "AA1", "AH0", "EY1")
     assert [plain.number(phone) for phone in plain.phones] == [1, 2, 3, 4, 5, 6]
@@ -97,8 +96,6 @@ def test_a_lexicon_made_by_hand_is_checked():
     for bad in ({}, {"a": ()}, {"a": ((),)}, {"a": (("",),)}, {"a": (("x y",),)}):
         with pytest.raises(IsoglossError):
             Lexicon(bad)
-    with pytest.raises(IsoglossError, match="a probability for each"):
-        Lexicon(TOMATO, probabilities={"tomato": (1.0,)})
     with pytest.raises(IsoglossError, match="phone 'q' is none of the lexicon's 6"):
         Lexicon(TOMATO).number("q")
 

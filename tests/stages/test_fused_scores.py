@@ -51,7 +51,7 @@ def test_phone_sequences_tell_the_language_and_a_clip_without_phones_has_no_answ
     }
     assert [u for u, hit in right.items() if not hit and u != silent] == []
     tests = json.loads((out / "tests.json").read_text())
-    assert set(tests) == {"valid", "full", "short", "channel", "open"} and tests["full"]["no_speech"] == [silent]
+    assert set(tests) == {"valid", "full", "short", "open"} and tests["full"]["no_speech"] == [silent]
     assert np.isneginf(read_scores(out / "phones" / "channel.scores").loglik).all()  # nobody decoded those
 
 
@@ -97,7 +97,7 @@ def system(folder, seed, size=40, conditions=("valid", "full")):
 
 def test_fused_systems_beat_each_of_them(tmp_path):
     systems = [system(tmp_path / name, seed, size=400) for seed, name in enumerate("abc")]
-    out = fused_scores(systems, tmp_path / "fused")
+    out = fused_scores(systems, tmp_path / "fused", "three fused")
 
     def right(folder, name):
         return accuracy(*read_scored_trials(folder / "full.trials", folder / name / "full.scores"))
@@ -108,11 +108,11 @@ def test_fused_systems_beat_each_of_them(tmp_path):
     valid = read_scores(out / "fusion" / "valid.scores")
     assert valid.utterances == [f"valid{row}" for row in range(400)]
     before = (out / "fusion" / "full.scores").stat().st_mtime_ns
-    fused_scores(systems, tmp_path / "fused")
+    fused_scores(systems, tmp_path / "fused", "three fused")
     assert (out / "fusion" / "full.scores").stat().st_mtime_ns == before  # finished work is skipped
 
 
 def test_a_system_without_a_condition_is_named(tmp_path):
     systems = [system(tmp_path / "a", 0), system(tmp_path / "b", 1, conditions=("valid",))]
     with pytest.raises(IsoglossError, match=r"b/head/full\.scores is not there; fusion needs every condition"):
-        fused_scores(systems, tmp_path / "fused")
+        fused_scores(systems, tmp_path / "fused", "two fused")

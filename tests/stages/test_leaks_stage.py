@@ -11,6 +11,7 @@ from isogloss.config import FrontEndConfig, PrepareConfig
 from isogloss.corpora import manifest
 from isogloss.frontend.mfcc import mfcc
 from isogloss.frontend.vad import vad
+from isogloss.report.channel import channel_sentence, flatters
 from isogloss.stages.channel_probe import MAX_FRAMES, ChannelProbe, NonSpeech, channel_probe, non_speech
 from isogloss.stages.leaks import leaks, read_leaks
 from isogloss.stages.ledger import write_json
@@ -80,7 +81,7 @@ def test_a_clean_corpus_shares_nothing(tmp_path, run):
     ]  # fmt: skip
     assert lines[0] == "train and test share no recording, no speaker and no audio"
     assert lines[1] == "32 of 32 clips name no speaker, so that shared speakers of those went unseen"
-    assert lines[2].startswith("non-speech alone tells the language in ")
+    assert lines[2].startswith("From non-speech alone a classifier names the language of ")
     assert lines[-1] == f"wrote {tmp_path / 'leaks' / 'leaks.json'}"
 
 
@@ -147,14 +148,15 @@ def test_microphones_that_differ_tell_the_languages(tmp_path):
     assert probe.accuracy > 0.95 and probe.low > 0.8 and probe.chance == pytest.approx(1 / 3)
     assert (probe.num_utterances, probe.num_without) == (30, 0)
     assert 60 * 0.5 < probe.seconds < 60 * 0.9  # 0.6 s in each of 54 tested and training clips, and what is soft
-    assert "languages are told apart in 100 % of clips by non-speech alone (chance 33 %)" in probe.warning()
-    assert "more than guessing" in probe.sentence()
+    said = channel_sentence(probe)
+    assert "names the language of 100 % of clips (chance 33 %): the languages differ in microphone" in said
+    assert flatters(probe) and "30 test clips; 0 others have too little non-speech" in probe.basis()
 
 
 def test_one_microphone_tells_nothing(tmp_path):
     probe = probed(tmp_path, dict.fromkeys(("deu", "fra", "ita"), 2e-3), num_train=16, num_test=16)
     assert probe.low < 1 / 3 < probe.high
-    assert probe.warning() is None and "guessing does as well" in probe.sentence()
+    assert not flatters(probe) and "no more than guessing does" in channel_sentence(probe)
 
 
 def test_clips_without_pauses_are_counted_apart_and_digital_silence_is_no_stumbling_block(tmp_path):
@@ -181,7 +183,8 @@ def test_non_speech_is_what_the_vad_leaves(tmp_path):
 
 def test_a_warning_weighs_the_probe_against_the_system():
     probe = ChannelProbe(0.10, 0.08, 0.12, 0.0625, 700, 100, 500.0)  # as on VoxLingua107 clips of one channel type
-    assert probe.warning() is None and probe.warning(0.4) is None
-    assert probe.warning(0.12) is not None and probe.warning(0.05) is not None
+    assert not flatters(probe) and not flatters(probe, 0.4)
+    assert flatters(probe, 0.12) and flatters(probe, 0.05)
+    assert "more than guessing does, so" in channel_sentence(probe, 0.4) and "flatter" in channel_sentence(probe, 0.12)
     mixture = ChannelProbe(0.62, 0.58, 0.66, 0.0625, 700, 100, 500.0)
-    assert mixture.warning() is not None
+    assert flatters(mixture)

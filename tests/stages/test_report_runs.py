@@ -2,15 +2,21 @@
 
 import gzip
 import json
+import shutil
 
 import numpy as np
 import pytest
 
 from isogloss import cli
-from isogloss.metrics import write_scores
+from isogloss.config import RecipeConfig, override
+from isogloss.metrics import write_scores, write_trials
 from isogloss.report import load_run
+from isogloss.stages import best_recipe
+from isogloss.stages.compare import compare, table
 from isogloss.stages.embedding_map import _evenly, embedding_map
 from isogloss.stages.extract import Embeddings
+from isogloss.stages.ledger import done
+from isogloss.stages.recipe import Results
 from isogloss.stages.report import report_runs
 from isogloss.stages.runs import differing_settings, find_systems, row_ids
 from isogloss.types import OUT_OF_SET, IsoglossError, Scores
@@ -77,12 +83,14 @@ def write_run(run, source, seed, systems=("2",), width=64):
             write_scores(
                 folder / "scores/head" / f"{condition}.scores", Scores(names, LANGUAGES, loglik), form="matrix"
             )
+            write_trials(folder / "scores" / f"{condition}.trials", key(names), LANGUAGES)
             tests[condition] = {
                 "key": key(names),
                 "recordings": {x: f"r{x[0]}{int(x[1:]) // 2}" for x in names},
                 "no_speech": [],
             }
         (folder / "scores" / "tests.json").write_text(json.dumps(tests))
+        (folder / "scores" / "stage.json").write_text(json.dumps({"stamp": f"{source} {seed} {id}"}))
         for file, use in (("enrol", "enrol"), ("valid", "valid"), ("full", "test"), ("out_of_set", "out_of_set")):
             names = SPLIT[use]
             far = rng.normal(size=(len(names), 6))
@@ -122,6 +130,106 @@ def test_runs_of_several_folders_are_kept_apart(runs, tmp_path):
     assert row_ids(systems) == ["1", "2-out", "2-wide"]
     configs = [json.loads((run / "config.json").read_text()) for run in (runs[0], other)]
     assert differing_settings(configs) == ["train.width: 64, 128"]
+
+
+@pytest.fixture(scope="module")
+def scored(runs):
+    """OUT/scored as `recipe vl16-best` leaves it: a fusion, and phone sequences that were never heard on an open set."""
+    out = runs[0].parent
+    folder = out / "scored"
+    for row, backend, conditions in (
+        ("fused", "fusion", ("valid", "full", "open")),
+        ("phones", "phones", ("valid", "full")),
+    ):
+        scores = folder / row / "fold0" / "scores"
+        (scores / backend).mkdir(parents=True)
+        of = out / "seed2" / "system2" / "fold0" / "scores"
+        for condition in conditions:
+            (scores / backend / f"{condition}.scores").write_text((of / "head" / f"{condition}.scores").read_text())
+        tests = json.loads((of / "tests.json").read_text())
+        (scores / "tests.json").write_text(json.dumps({name: tests[name] for name in conditions}))
+        about = {"stamp": row, "label": f"made of {row}", "backend": backend}
+        (scores / "stage.json").write_text(json.dumps(about))
+    (folder / "config.json").write_text((out / "seed1" / "config.json").read_text())
+    return folder
+
+
+def test_scores_that_no_network_gave_are_rows_too(runs, scored, tmp_path):
+    page = report_runs([*runs, scored], tmp_path)
+    value = json.loads((tmp_path / "metrics.json").read_text())
+    assert [row["id"] for row in value["systems"]] == ["1", "2-gmm", "2-kaldi", "fused", "phones"]
+    fused = value["systems"][3]
+    assert (fused["label"], fused["scored_by"], fused["seeds"]) == ("made of fused", "fusion", None)
+    assert fused["seconds_train"] is fused["embeddings"] is fused["enrolment"] is None and value["backend"] == "head"
+    of_network = value["systems"][1]["backends"]["head"]["full"]["accuracy"]["by_seed"][1]
+    assert fused["backends"]["fusion"]["full"]["accuracy"]["value"] == pytest.approx(of_network)  # its own scores
+    assert fused["backends"]["fusion"]["open"]["operating_point"]["num_validation"] == 21
+    pairs = {(one["condition"], one["a"], one["b"]) for one in value["differences"]}
+    assert ("full", "fused", "phones") in pairs and ("open", "2-gmm", "fused") in pairs
+    assert ("open", "fused", "phones") not in pairs
+    assert set(value["curves"]) == {"1", "2-gmm", "2-kaldi"}
+    run = load_run(tmp_path / "metrics.json")
+    assert run.backends == ["head"]
+    html = page.read_text()
+    for said in ("Each network was trained with 2 seeds", "of their own: fused, phones.", "<code>head</code>"):
+        assert said in html, said
+    assert "<code>fusion</code>" not in html
+    for picture in ("det-full", "reliability-fused-full", "confusion-fused-full", "confusion-phones-full"):
+        assert f'id="{picture}-' in html, picture
+
+
+def test_rows_without_networks_alone_and_beside_one(runs, scored, tmp_path, measured_only):
+    value = json.loads(report_runs([scored / "phones"], tmp_path).read_text())
+    assert [row["id"] for row in value["systems"]] == ["phones"] and value["backend"] == "phones"
+    assert load_run(tmp_path / "metrics.json").backends == ["phones"]
+    found = compare([scored, runs[0], scored / "fused"])  # the row stands there once
+    assert [(row["system"], row["labels"], row["seeds"]) for row in found["rows"]] == [
+        ("1", "none", [1]),
+        ("2", "gmm", [1]),
+        ("fused", "", []),
+        ("phones", "", []),
+    ]
+    assert "| fused |  | – |" in table(found)
+    with pytest.raises(IsoglossError, match="phones/fold0/scores has no condition 'open'"):
+        compare([scored], "open")
+
+
+def test_vl16_best_ends_in_one_page_of_all_its_rows(tmp_path, monkeypatch):
+    """What trains and decodes is left out; the seeds' scores are there as if they had."""
+
+    def trained(items, out, systems, config, *, usual_source, **_):
+        run = write_run(out / f"seed{config.train.seed}", usual_source, config.train.seed)
+        return Results(run / "report" / "metrics.json", run / "report" / "report.html", run / "model.isogloss")
+
+    def heard(prepared, frames, decoded, out, config, split):
+        shutil.copytree(out.parents[3] / "seed1" / "system2" / split / "scores" / "head", out / "phones")
+        tests = out.parents[3] / "seed1" / "system2" / split / "scores" / "tests.json"
+        (out / "tests.json").write_text(tests.read_text())
+        return done(out, "heard", label="phone sequences alone", backend="phones")
+
+    monkeypatch.setattr(best_recipe, "run_recipe", trained)
+    monkeypatch.setattr(best_recipe, "decode_phones", lambda *_: None)
+    monkeypatch.setattr(best_recipe, "phonotactic_scores", heard)
+    config = override(RecipeConfig(), ["train.seed=1", "evaluate.num_resamples=20"])
+    made = best_recipe.best_recipe(
+        [], tmp_path / "clips.tsv", tmp_path / "exp", config, corpus="vl16", folds=None, num_jobs=1
+    )
+    assert made == tmp_path / "exp" / "report" / "report.html"
+    run = load_run(made.with_name("metrics.json"))
+    assert [(row.id, row.scored_by, row.seeds) for row in run.systems] == [
+        ("2", None, [1, 2, 3]),
+        ("networks", "fusion", None),
+        ("networks+phones", "fusion", None),
+        ("phones", "phones", None),
+    ]
+    assert all(row.result("head", "full") for row in run.systems)
+
+
+def test_scores_of_nobody_knows_what_are_named(runs, tmp_path):
+    scores = tmp_path / "out" / "seed1" / "system2" / "fold0" / "scores"
+    scores.mkdir(parents=True)
+    with pytest.raises(IsoglossError, match="has scores but no model/.*was the model removed"):
+        find_systems([tmp_path / "out" / "seed1"])
 
 
 def test_the_same_training_twice_is_refused(runs, tmp_path):

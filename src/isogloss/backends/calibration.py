@@ -23,10 +23,10 @@ from typing import Literal, get_args
 import numpy as np
 
 from isogloss.backends.linear_logistic import (
+    LinearMap,
     check_enough,
     check_loglik,
     check_prior,
-    check_state,
     fit_linear,
     likelihoods,
     say_unseen,
@@ -41,7 +41,7 @@ HALF_FRAMES = 300.0
 """Voiced frames (3 s) at which the duration form's scale is halfway between its two ends."""
 
 
-class Calibration:
+class Calibration(LinearMap):
     """Made by `fit`, or directly: scales [1] or, for the duration form, [2] (short, long); offset [C].
 
     `score_prior` [C]: the scores are log-posteriors under these language shares (logistic regression without
@@ -50,6 +50,7 @@ class Calibration:
     """
 
     kind = "calibration"
+    arrays = ("languages", "scales", "offset", "score_prior", "unseen")
 
     def __init__(
         self,
@@ -155,24 +156,6 @@ class Calibration:
         (scale,) = after.scales
         offset = scale * (self.offset - np.log(after.score_prior)) + after.offset
         return Calibration(self.languages, scale * self.scales, offset, self.score_prior, after.unseen)
-
-    def state(self) -> dict[str, np.ndarray]:
-        """All it takes to apply it, as plain arrays (names as unicode arrays: no pickle)."""
-        return {
-            "kind": np.array(self.kind),
-            "languages": np.array(self.languages),
-            "scales": self.scales,
-            "offset": self.offset,
-            "score_prior": self.score_prior,
-            "unseen": np.array(self.unseen, dtype=np.str_),
-        }
-
-    @classmethod
-    def from_state(cls, state: dict[str, np.ndarray]) -> Calibration:
-        """The inverse of `state`. IsoglossError for another kind or a missing array."""
-        check_state(state, cls.kind, "languages", "scales", "offset", "score_prior", "unseen")
-        languages, unseen = state["languages"].tolist(), state["unseen"].tolist()
-        return cls(languages, state["scales"], state["offset"], state["score_prior"], unseen)
 
 
 def folds(groups: Sequence[str], truth: np.ndarray, num_folds: int = 5) -> list[np.ndarray]:

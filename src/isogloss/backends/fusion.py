@@ -20,10 +20,10 @@ import numpy as np
 
 from isogloss.backends.calibration import folds
 from isogloss.backends.linear_logistic import (
+    LinearMap,
     check_enough,
     check_loglik,
     check_prior,
-    check_state,
     fit_linear,
     likelihoods,
     say_unseen,
@@ -33,10 +33,11 @@ from isogloss.backends.logistic import log_softmax
 from isogloss.types import IsoglossError
 
 
-class Fusion:
+class Fusion(LinearMap):
     """weights [K] in the order of the systems; offset [C]; score_prior [K, C]: see `Calibration`, one row a system."""
 
     kind = "fusion"
+    arrays = ("languages", "weights", "offset", "score_prior", "unseen")
 
     def __init__(
         self,
@@ -118,24 +119,6 @@ class Fusion:
         fused = log_softmax(np.tensordot(self.weights, stack, axes=1) + self.offset)
         fused[~given.any(axis=0)] = -np.log(len(self.languages))
         return fused
-
-    def state(self) -> dict[str, np.ndarray]:
-        """All it takes to apply it, as plain arrays (names as unicode arrays: no pickle)."""
-        return {
-            "kind": np.array(self.kind),
-            "languages": np.array(self.languages),
-            "weights": self.weights,
-            "offset": self.offset,
-            "score_prior": self.score_prior,
-            "unseen": np.array(self.unseen, dtype=np.str_),
-        }
-
-    @classmethod
-    def from_state(cls, state: dict[str, np.ndarray]) -> Fusion:
-        """The inverse of `state`. IsoglossError for another kind or a missing array."""
-        check_state(state, cls.kind, "languages", "weights", "offset", "score_prior", "unseen")
-        languages, unseen = state["languages"].tolist(), state["unseen"].tolist()
-        return cls(languages, state["weights"], state["offset"], state["score_prior"], unseen)
 
 
 def _priors(

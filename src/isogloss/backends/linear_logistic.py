@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -27,6 +28,8 @@ MIN_UTTERANCES = 10
 SCALE_PULL, OFFSET_PULL = 5.0, 1.0
 """How many utterances the two pulls weigh: the least cross-validated Cllr within 76 validation utterances of 16 languages,
 over 24 networks and two back ends each; flat around there."""
+
+NAMES = ("languages", "unseen")  # arrays of text
 
 SMALLEST = 1e-8  # of a weight, relative to where it is pulled: the logarithm's domain is open
 
@@ -89,6 +92,27 @@ def fit_linear(
     offset = np.zeros(num_languages)
     offset[seen] = found.x[num_weights:]
     return found.x[:num_weights] / size, offset, count == 0
+
+
+class LinearMap:
+    """What a fit is applied as and kept as: `arrays` are the constructor's arguments in order, each an attribute too."""
+
+    kind: str
+    arrays: tuple[str, ...]
+
+    def state(self) -> dict[str, np.ndarray]:
+        """All it takes to apply it, as plain arrays (names as unicode arrays: no pickle)."""
+        found = {name: np.array(getattr(self, name), dtype=np.str_ if name in NAMES else None) for name in self.arrays}
+        return {"kind": np.array(self.kind), **found}
+
+    @classmethod
+    def from_state(cls: type[LinearMapT], state: dict[str, np.ndarray]) -> LinearMapT:
+        """The inverse of `state`. IsoglossError for another kind or a missing array."""
+        check_state(state, cls.kind, *cls.arrays)
+        return cls(*(state[name].tolist() if name in NAMES else state[name] for name in cls.arrays))
+
+
+LinearMapT = TypeVar("LinearMapT", bound=LinearMap)
 
 
 def likelihoods(loglik: np.ndarray, score_prior: np.ndarray | None) -> np.ndarray:

@@ -17,7 +17,7 @@ class Item:
     speaker: str | None = None
     start_seconds: float = 0.0
     end_seconds: float | None = None  # None: to the end of the file
-    split: str | None = None  # train | dev | test, where the corpus prescribes it
+    split: str | None = None  # train | dev | enrol | test, where the corpus prescribes it
     fold: int | None = None  # where the corpus prescribes it
     condition: str | None = None  # of a test clip recorded for it (short, channel, noisy …); None: an ordinary clip
     out_of_set: bool = False  # a language that is never enrolled

@@ -1,7 +1,7 @@
 """A table of clips: TSV, CSV or JSONL with a line per clip. The licence is that of your recordings.
 
 Columns: `path` (relative to the table's folder, or absolute) and `language`; optional `id`, `speaker`, `recording`,
-`start` and `end` (seconds), `split` (train, dev or test), `fold` (integer), `condition` (a test clip recorded for it,
+`start` and `end` (seconds), `split` (train, dev, enrol or test), `fold` (integer), `condition` (a test clip recorded for it,
 such as channel or noisy: it is tested under that condition alone), `use` (`out_of_set` marks an unknown
 language; anything else is a target) and, in JSONL, `phones` ([[symbol, start, end], …]). Other columns are ignored.
 """
@@ -32,7 +32,7 @@ COLUMNS = (
     "use",
     "phones",
 )
-SPLITS = ("train", "dev", "test")
+SPLITS = ("train", "dev", "enrol", "test")
 
 
 def items(path: Path, columns: dict[str, str] | None = None) -> list[Item]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Split:
-    """Utterance ids by use. `enrol` is what the back end is fitted on; `out_of_set` joins the open-set test."""
+    """Utterance ids by use. `enrol` is what the back end is fitted on, `train` where the corpus has no other; `out_of_set` joins the open-set test."""
 
     train: list[str]
     valid: list[str]
@@ -57,7 +57,7 @@ def splits(cuts: CutSet, config: PrepareConfig) -> dict[str, Split]:
         for name, s in target.items():
             if s.custom["split"] is None:
                 raise IsoglossError(
-                    f"clip {name} has no split but others have; give every target clip train, dev or test"
+                    f"clip {name} has no split but others have; give every target clip train, dev, enrol or test"
                 )
             by_split[s.custom["split"]].append(name)
         _require_disjoint(by_split, group_of)
@@ -68,7 +68,7 @@ def splits(cuts: CutSet, config: PrepareConfig) -> dict[str, Split]:
         train, valid = by_split["train"], by_split["dev"]
         if not valid:
             train, valid = _hold_out(train, target, group_of, config)
-        return {"given": Split(train, valid, train, by_split["test"], unknown)}
+        return {"given": Split(train, valid, by_split["enrol"] or train, by_split["test"], unknown)}
     fold_of = _given_folds(target, group_of) or _balanced_folds(target, group_of, config)
     result = {}
     for fold in sorted(set(fold_of.values())):
@@ -77,6 +77,30 @@ def splits(cuts: CutSet, config: PrepareConfig) -> dict[str, Split]:
         test = [name for name in target if fold_of[name] == fold]
         result[f"fold{fold}"] = Split(train, valid, train, test, unknown)
     return result
+
+
+def left_out_part(split: Split, cuts: CutSet, number: int, total: int) -> Split:
+    """`split` for the fold model `number` (from 1) of `total`: it trains on the other parts and enrols on its own, unseen.
+
+    The parts are disjoint by recording and by speaker and balanced by language. A language with a single recording or speaker
+    to train on is left out of no training; nobody embeds it unseen.
+    """
+    of: dict[str, Any] = {cut.id: cut.supervisions[0] for cut in cuts}
+    group_of = groups(cuts)
+    target = {name: of[name] for name in split.train}
+    groups_of = defaultdict(set)
+    for name, supervision in target.items():
+        groups_of[supervision.language].add(group_of[name])
+    lone = {group for found in groups_of.values() if len(found) == 1 for group in found}
+    shared = {name: supervision for name, supervision in target.items() if group_of[name] not in lone}
+    part_of = _balanced_folds(shared, group_of, PrepareConfig(num_folds=total))
+    part = [name for name in split.train if part_of.get(name) == number - 1]
+    if not part:
+        raise IsoglossError(
+            f"part {number} of {total} is empty: {len(set(map(group_of.get, shared)))} recordings or speakers can be shared out"
+        )
+    unseen = set(part)
+    return Split([name for name in split.train if name not in unseen], split.valid, part, [], [])
 
 
 def _given_folds(target: dict[str, Any], group_of: dict[str, str]) -> dict[str, int] | None:

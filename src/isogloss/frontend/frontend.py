@@ -53,27 +53,36 @@ class FrontEnd:
                 f"samples at {sample_rate} Hz for a front end of {config.sample_rate} Hz; "
                 f"read them with isogloss.frontend.audio.read_audio(path, {config.sample_rate}), which resamples"
             )
-        cepstra = mfcc(
-            samples,
-            sample_rate,
-            num_ceps=config.num_ceps,
-            num_mel_bins=config.num_mel_bins,
-            low_freq=config.low_freq,
-            high_freq=config.high_freq,
-        )
+        cepstra = cepstra_of(samples, config)
         log_energy = cepstra[:, 0].copy()
         frames = cepstra
         if config.pitch:
             frames = paste(cepstra, process_pitch(pitch(samples, sample_rate)))
             log_energy = log_energy[: len(frames)]
-        voiced = vad(
-            log_energy,
-            energy_threshold=config.vad_energy_threshold,
-            energy_mean_scale=config.vad_energy_mean_scale,
-            frames_context=config.vad_frames_context,
-            proportion_threshold=config.vad_proportion_threshold,
-        )
-        return Frames(sliding_cmn(frames, window=config.cmn_window), voiced)
+        return Frames(sliding_cmn(frames, window=config.cmn_window), voiced_of(log_energy, config))
+
+
+def cepstra_of(samples: np.ndarray, config: FrontEndConfig) -> np.ndarray:
+    """[T, num_ceps] MFCC of samples [S] at the config's rate, not normalised; column 0 is the log energy."""
+    return mfcc(
+        samples,
+        config.sample_rate,
+        num_ceps=config.num_ceps,
+        num_mel_bins=config.num_mel_bins,
+        low_freq=config.low_freq,
+        high_freq=config.high_freq,
+    )
+
+
+def voiced_of(log_energy: np.ndarray, config: FrontEndConfig) -> np.ndarray:
+    """[T] bool: the frames that the VAD selects by their log energy [T]."""
+    return vad(
+        log_energy,
+        energy_threshold=config.vad_energy_threshold,
+        energy_mean_scale=config.vad_energy_mean_scale,
+        frames_context=config.vad_frames_context,
+        proportion_threshold=config.vad_proportion_threshold,
+    )
 
 
 def paste(left: np.ndarray, right: np.ndarray) -> np.ndarray:

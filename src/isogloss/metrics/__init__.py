@@ -32,7 +32,7 @@ from isogloss.metrics.open_set import (
     oscr,
     oscr_out_of_set,
 )
-from isogloss.metrics.paired import McNemar, Paired, mcnemar, paired
+from isogloss.metrics.paired import McNemar, Paired, mcnemar, paired, two_sided_p
 from isogloss.metrics.posteriors import detection_llr, log_posterior
 from isogloss.metrics.score_files import read_scores, write_scores
 from isogloss.metrics.trial_files import read_recordings, read_scored_trials, read_trials, write_trials
@@ -93,6 +93,7 @@ __all__ = [
     "recall",
     "restrict_to_tested",
     "truth",
+    "two_sided_p",
     "write_scores",
     "write_trials",
 ]

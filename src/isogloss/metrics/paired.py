@@ -23,7 +23,7 @@ class Paired:
     a: float
     b: float
     difference: Interval  # a − b, 95 %
-    p_value: float  # two-sided, of no difference: 1/(R + 1) · 2 · (1 + resamples on the rarer side of 0), at most 1
+    p_value: float  # `two_sided_p`
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,13 @@ def paired(
     drawn = draw(scores_a, key, recordings, num_resamples, seed)
     a, b = (float(metric(scores, key, None)) for scores in (scores_a, scores_b))
     change = drawn.values(metric, scores_a, key) - drawn.values(metric, scores_b, key)
+    return Paired(a, b, Interval.of(a - b, change), two_sided_p(change))
+
+
+def two_sided_p(change: np.ndarray) -> float:
+    """Of no difference, from the differences [R] of resamples: 2 · (1 + those on the rarer side of 0) / (R + 1), at most 1."""
     rarer = min(int((change <= 0).sum()), int((change >= 0).sum()))
-    return Paired(a, b, Interval.of(a - b, change), min(1.0, 2 * (1 + rarer) / (1 + num_resamples)))
+    return min(1.0, 2 * (1 + rarer) / (1 + len(change)))
 
 
 def mcnemar(scores_a: Scores, scores_b: Scores, key: Key) -> McNemar:

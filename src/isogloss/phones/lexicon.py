@@ -27,7 +27,7 @@ Pronunciation = tuple[str, ...]
 _WITH_DIGIT = re.compile(r"(.*\D)(\d)")
 _NAMED = 10  # of the unknown words, in a summary
 _PUNCTUATION = "'’ʼ-‐‑.·"  # within a word, said as nothing
-_Entry = tuple[str, Pronunciation, float]  # word, phones, probability
+_Entry = tuple[str, Pronunciation]  # word, phones
 
 logger = logging.getLogger(__name__)
 
@@ -61,8 +61,7 @@ class Lexicon:
 
     `root_groups`: phones that share a tree root; phones in none of the given groups have one each, and phones of no word are left
     out. `questions`: sets of phones that the tree may ask for beyond those it finds in the data; `extra_questions` are added to
-    the tone questions. `probabilities`: word → that of each pronunciation (Kaldi's lexiconp.txt: the likeliest has 1); words
-    without an entry: 1 each. A word pronounced `sil` alone is a noise or a pause.
+    the tone questions. A word pronounced `sil` alone is a noise or a pause.
 
     Derived: `phones`, silence first (the phone at place i has number i + 1), then those without a digit.
     Raises IsoglossError for a lexicon without a word, an empty pronunciation, or a name that is not a phone's.
@@ -71,17 +70,14 @@ class Lexicon:
     pronunciations: Mapping[str, tuple[Pronunciation, ...]]
     root_groups: tuple[tuple[str, ...], ...] = ()
     extra_questions: tuple[tuple[str, ...], ...] = ()
-    probabilities: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     phones: tuple[str, ...] = field(init=False)
     questions: tuple[tuple[str, ...], ...] = field(init=False)
 
     def __post_init__(self) -> None:
         words: dict[str, tuple[Pronunciation, ...]] = {}
         for word, of_word in self.pronunciations.items():
-            if len(self.probabilities.get(word, of_word)) != len(of_word) or not of_word:
-                raise IsoglossError(
-                    f"{len(of_word)} pronunciations of {word!r}; expected one or more, a probability for each"
-                )
+            if not of_word:
+                raise IsoglossError(f"no pronunciation of {word!r}; expected one or more")
             for pronunciation in of_word:
                 _check(word, pronunciation)
             words[nfc(word)] = tuple(of_word)
@@ -95,7 +91,6 @@ class Lexicon:
         order = sorted(found, key=lambda phone: (_digit(phone) != "", _base(phone), _digit(phone)))
         for name, value in (
             ("pronunciations", words),
-            ("probabilities", {nfc(word): values for word, values in self.probabilities.items()}),
             ("phones", (SILENCE, *order)),
             ("root_groups", _roots(order, self.root_groups)),
             ("questions", _questions(order, self.extra_questions)),
@@ -156,24 +151,25 @@ def read_lexicon(path: Path, columns: dict[str, str] | None = None) -> Lexicon:
     table with the columns `word` and `phones` (`columns`: our names to the file's); or a Kaldi dictionary directory, of which
     nonsilence_phones.txt (groups that share a root) and extra_questions.txt are read too.
 
-    A line that comes twice counts once, with a warning. Raises IsoglossError.
+    A line that comes twice counts once, with a warning. Probabilities are passed over: of a word's pronunciations each is as
+    likely as the others, whereas Kaldi weighs its training graphs by lexiconp.txt. Raises IsoglossError.
     """
     path = Path(path)
     file = path
-    if path.is_dir():  # Kaldi too prefers the one with probabilities
+    if path.is_dir():  # as Kaldi prefers them
         file = next(
             (path / name for name in ("lexiconp.txt", "lexicon.txt") if (path / name).is_file()), path / "lexicon.txt"
         )
     entries = (
         _table(file, {"word": "word", "phones": "phones"} | (columns or {})) if file.suffix == ".tsv" else _lines(file)
     )
-    words: dict[str, dict[Pronunciation, float]] = {}
+    words: dict[str, dict[Pronunciation, None]] = {}  # in order
     twice: list[str] = []
-    for word, said, probability in entries:
+    for word, said in entries:
         # many recipes write silence in capitals; alone it can mean nothing else
         said = (SILENCE,) if len(said) == 1 and said[0].casefold() == SILENCE else said
         twice += [word] if said in words.setdefault(nfc(word), {}) else []
-        words[nfc(word)].setdefault(said, probability)
+        words[nfc(word)][said] = None
     if twice:
         logger.warning(
             "%s: %d lines say again what one before them says; the first is of %r", file, len(twice), twice[0]
@@ -183,7 +179,6 @@ def read_lexicon(path: Path, columns: dict[str, str] | None = None) -> Lexicon:
             {word: tuple(said) for word, said in words.items()},
             _sets(path / "nonsilence_phones.txt"),
             _sets(path / "extra_questions.txt"),
-            {word: tuple(said.values()) for word, said in words.items() if set(said.values()) != {1.0}},
         )
     except IsoglossError as error:
         raise IsoglossError(f"{file}: {error}") from None
@@ -236,13 +231,12 @@ def _lines(file: Path) -> Iterator[_Entry]:
         if not line.strip():
             continue
         word, *said = line.split()
-        probability = 1.0
         if with_probability and said:
             try:
-                probability = float(said.pop(0))
+                fits = 0 < float(said.pop(0)) <= 1
             except ValueError:
-                probability = -1.0
-            if not 0 < probability <= 1:
+                fits = False
+            if not fits:
                 raise IsoglossError(
                     f"{file}, line {number}: {line!r}; expected WORD PROBABILITY PHONE …, above 0 up to 1"
                 )
@@ -250,7 +244,7 @@ def _lines(file: Path) -> Iterator[_Entry]:
             raise IsoglossError(
                 f"{file}, line {number}: {word!r} has an empty pronunciation; expected WORD PHONE PHONE …"
             )
-        yield word, tuple(said), probability
+        yield word, tuple(said)
 
 
 def _table(file: Path, names: dict[str, str]) -> Iterator[_Entry]:
@@ -267,7 +261,7 @@ def _table(file: Path, names: dict[str, str]) -> Iterator[_Entry]:
             raise IsoglossError(
                 f"{file}, line {reader.line_num}: word {word!r}, phones {' '.join(said)!r}; expected both"
             )
-        yield word, said, 1.0
+        yield word, said
 
 
 def _sets(file: Path) -> tuple[tuple[str, ...], ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from isogloss.report.channel import best_accuracy, channel_sentence
 from isogloss.report.results import Interval, Result
 from isogloss.report.summary import Leaks, RunSummary, SystemRun
 from isogloss.report.table1 import METRICS, OPEN_METRICS, condition_name
@@ -16,7 +17,7 @@ def in_short(run: RunSummary, leader: SystemRun, backend: str) -> list[str]:
     """Sentences on the leading system and on what its numbers rest on."""
     results = {c: r for c in run.conditions if (r := leader.result(backend, c))}
     lines = [_accuracy(leader, results), _calibration(leader, results), _open_set(leader, results)]
-    lines += [_seeds(run), *enrolment_lines(run), leaks_line(run.leaks)]
+    lines += [_seeds(run), *enrolment_lines(run), leaks_line(run.leaks, best_accuracy(run))]
     return [line for line in lines if line]
 
 
@@ -51,8 +52,8 @@ def enrolment_lines(run: RunSummary) -> list[str]:
     return [f"System {names(ids)}: {text[0].lower()}{text[1:]}." for text, ids in said.items()]
 
 
-def leaks_line(leaks: Leaks | None) -> str:
-    """What the leak check says of the numbers."""
+def leaks_line(leaks: Leaks | None, best: float) -> str:
+    """What the leak check says of the numbers; best: share of full clips that the best system names rightly."""
     if leaks is None:
         return "No leak check was run: whether training and test share recordings, speakers or microphones is not known here."
     found = {
@@ -70,18 +71,7 @@ def leaks_line(leaks: Leaks | None) -> str:
         else "Nothing that is tested was found in training too."
     )
     probe = leaks.channel_probe
-    if probe is not None and probe.chance:
-        told = (probe.low if probe.low is not None else probe.accuracy) > probe.chance
-        text += (
-            f" From non-speech alone a classifier names the language of {100 * probe.accuracy:.0f} % of clips (chance "
-            f"{100 * probe.chance:.0f} %): "
-            + (
-                "more than guessing; that much of a number here may be microphones, not languages."
-                if told
-                else "guessing does as well."
-            )
-        )
-    return text
+    return f"{text} {channel_sentence(probe, best)}" if probe is not None and probe.chance else text
 
 
 def _accuracy(leader: SystemRun, results: dict[str, Result]) -> str:
@@ -139,15 +129,14 @@ def _open_set(leader: SystemRun, results: dict[str, Result]) -> str:
 
 
 def _seeds(run: RunSummary) -> str:
-    numbers = {len(system.seeds or []) for system in run.systems}
+    numbers = {len(system.seeds or []) for system in run.systems if not system.scored_by}
+    each = "Each network" if any(system.scored_by for system in run.systems) else "Each system"
     if numbers <= {0}:
         return ""
     if max(numbers) == 1:
-        return "Each system was trained once: what another seed would change is not in any interval here."
+        return f"{each} was trained once: what another seed would change is not in any interval here."
     few = min(numbers)
-    return (
-        f"Each system was trained with {few} seeds." if numbers == {few} else "Systems differ in the number of seeds."
-    )
+    return f"{each} was trained with {few} seeds." if numbers == {few} else "Systems differ in the number of seeds."
 
 
 def _with_interval(interval: Interval) -> str:

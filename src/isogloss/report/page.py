@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from isogloss.report import curves, dashboard, embeddings, figure2, in_short, intervals, sections, style, table1
 from isogloss.report.breakdown import breakdown
+from isogloss.report.channel import best_accuracy
 from isogloss.report.reliability import reliability_panels
 from isogloss.report.summary import RunSummary, SystemRun
 from isogloss.report.table1 import METRICS, MISSING, OPEN_METRICS, Table
@@ -105,7 +106,7 @@ def _render(run: RunSummary, table: Table, panels: _Panels, found: list[Verdict]
         open_set=sections.open_set_rows(run),
         language_counts=sections.language_counts(run, backend),
         enrolment=in_short.enrolment_lines(run),
-        leaks_line=in_short.leaks_line(run.leaks),
+        leaks_line=in_short.leaks_line(run.leaks, best_accuracy(run)),
         facts=sections.facts(run),
         settings=sections.flatten(run.config or {}),
         colours=style.COLOURS,

@@ -38,13 +38,13 @@ class ErrorTable:
 
 
 def condition_table(run: RunSummary, condition: str, backend: str) -> ConditionTable:
-    results = [r for name in run.backends for s in run.systems if (r := s.result(name, condition))]
+    results = [r for name in run.backends for s in run.rows(name) if (r := s.result(name, condition))]
     shown = [METRICS[name] for name in SHOWN if any(r.metric(name) for r in results)]
     groups = []
     for name in run.backends:
         rows = [
             (system, [_texts(result, metric) for metric in shown])
-            for system in run.systems
+            for system in run.rows(name)
             if (result := system.result(name, condition))
         ]
         if rows:
@@ -100,8 +100,8 @@ def open_set_rows(
     for name in run.backends:
         rows = [
             (system, result.operating_point, [_texts(result, metric) for metric in OPEN_METRICS.values()])
-            for system in run.systems
-            for result in system.backends.get(name, {}).values()
+            for system in run.rows(name)
+            for result in system.results(name).values()
             if result and result.metric("auroc_out_of_set")
         ]
         if rows:

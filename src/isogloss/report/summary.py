@@ -58,6 +58,7 @@ class SystemRun(Part):
     p_mean: float | None = None
     folds: list[int | str] | None = None
     seeds: list[int] | None = None
+    scored_by: str | None = None  # its only back end, of a row that is no single network: it stands beside all others
     seconds_train: float | None = None
     enrolment: Enrolment | None = None
     embeddings: EmbeddingMap | None = None
@@ -76,8 +77,12 @@ class SystemRun(Part):
     def of_table_1(self) -> System | None:
         return SYSTEMS.get(self.system)
 
+    def results(self, backend: str) -> dict[str, Result | None]:
+        """Condition → figures."""
+        return self.backends.get(self.scored_by or backend, {})
+
     def result(self, backend: str, condition: str) -> Result | None:
-        return self.backends.get(backend, {}).get(condition)
+        return self.results(backend).get(condition)
 
 
 class Difference(Part):
@@ -170,9 +175,14 @@ class RunSummary(Part):
 
     @property
     def backends(self) -> list[str]:
-        """Every back end that any system was tested with; the main one first, else `olr2020`, the paper's."""
-        found = list(dict.fromkeys(name for system in self.systems for name in system.backends))
-        return sorted(found, key=lambda name: name != (self.backend or "olr2020"))
+        """Every back end that any network was tested with; the main one first, else `olr2020`, the paper's."""
+        found = dict.fromkeys(name for system in self.systems if not system.scored_by for name in system.backends)
+        some = list(found) or [system.scored_by for system in self.systems if system.scored_by][:1]
+        return sorted(some, key=lambda name: name != (self.backend or "olr2020"))
+
+    def rows(self, backend: str) -> list[SystemRun]:
+        """The systems of a table with a part for each back end: those that have but one stand in the first part."""
+        return [system for system in self.systems if not system.scored_by or backend == self.backends[0]]
 
 
 def load_run(metrics_json: Path) -> RunSummary:

@@ -304,6 +304,8 @@ def _notes(run: RunSummary, published: list[bool]) -> list[str]:
     ]
     if any(len(system.seeds or []) > 1 for system in run.systems):
         notes.append("Numbers are means over the seeds; ±: their standard deviation over the seeds.")
+    if own := [system.id for system in run.systems if system.scored_by]:
+        notes.append(f"Without a network and back end of their own: {', '.join(own)}.")
     if any(system.system in ("4p", "7p") for system in run.systems):
         notes.append("Rows 4 and 7 have m = 0.22, standing for 0.2 + β·p; rows 4p and 7p the printed 0.02.")
     if any(published):

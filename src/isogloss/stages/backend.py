@@ -13,6 +13,7 @@ import numpy as np
 from isogloss.backends import Backend, Head, load_backend, make_backend, unit_length
 from isogloss.config import BackendConfig
 from isogloss.losses import ASoftmax, CosineHead
+from isogloss.stages.crossfit import FILE as CROSSFIT
 from isogloss.stages.extract import Embeddings
 from isogloss.stages.ledger import done, is_done, replacing, stamp
 from isogloss.stages.validation import calibrate_on_validation, calibration_of
@@ -23,15 +24,22 @@ logger = logging.getLogger(__name__)
 EMBEDDING_OF = defaultdict(lambda: "far", head="near")  # which embedding a back end takes
 
 
-def backend(embeddings: Path, model: Path, out: Path, config: BackendConfig) -> Path:
-    """Fit on embeddings/enrol.npz; returns `out` with <name>.npz and, calibrated on the validation utterances,
+def backend(embeddings: Path, model: Path, out: Path, config: BackendConfig, unseen: Path | None = None) -> Path:
+    """Fit on embeddings/enrol.npz, and on the unseen ones of `crossfit`'s folder if there is one; returns `out` with <name>.npz and, calibrated on the validation utterances,
     <name>.calibration/ each. `head` is the network's own output layer, which needs no enrolment.
     """
-    work = stamp("backend", config, embeddings, model)
+    work = stamp("backend", config, embeddings, model, *([unseen] if unseen else []))
     if is_done(out, work):
         return out
     enrol = Embeddings.load(embeddings / "enrol.npz")
     languages = [language for language, spoken in zip(enrol.languages, enrol.spoken, strict=True) if spoken]
+    far = enrol.far[enrol.spoken].astype(np.float64)
+    how = None
+    if unseen:
+        with np.load(unseen / CROSSFIT, allow_pickle=False) as arrays:
+            far = np.concatenate([far, arrays["far"]])
+            languages += arrays["languages"].tolist()
+            how = "cross-fitted: embedded by the network, which has seen them, and by fold models, which have not"
     calibrated = []
     # All are made before any is fitted: a misspelt name is met at once.
     unfitted = {name: make_backend(name, config.lda_dim) for name in config.names if name != "head"}
@@ -40,7 +48,7 @@ def backend(embeddings: Path, model: Path, out: Path, config: BackendConfig) -> 
         if name == "head":
             fitted = _head(trained.load(model))
         else:
-            fitted = unfitted[name].fit(enrol.far[enrol.spoken].astype(np.float64), languages)
+            fitted = unfitted[name].fit(far, languages)
         with replacing(out / f"{name}.npz") as part:
             state: dict[str, Any] = dict(fitted.state())
             np.savez(part, **state)
@@ -56,7 +64,9 @@ def backend(embeddings: Path, model: Path, out: Path, config: BackendConfig) -> 
             out,
             ", ".join(uncalibrated),
         )
-    return done(out, work, enrolled=len(languages), languages=sorted(set(languages)), calibrated=calibrated)
+    return done(
+        out, work, enrolled=len(languages), languages=sorted(set(languages)), calibrated=calibrated, enrolment=how
+    )
 
 
 def read_backend(path: Path) -> Backend:

@@ -6,24 +6,19 @@ phones bootstrap`; or pocketsphinx) also decodes the clips for the phone-sequenc
 
 from __future__ import annotations
 
-import json
-import logging
 from pathlib import Path
-from typing import Any
 
 from isogloss.config import AugmentConfig, DecodeConfig, FeaturesConfig, RecipeConfig, SpecAugmentConfig, TrainConfig
 from isogloss.corpora.item import Item
-from isogloss.stages.evaluate import evaluate_system
-from isogloss.stages.fused_scores import BACKEND as FUSION
 from isogloss.stages.fused_scores import fused_scores
 from isogloss.stages.ledger import write_json
 from isogloss.stages.phone_decoding import POCKETSPHINX, decode_phones
 from isogloss.stages.phonotactic_scores import BACKEND as PHONES
 from isogloss.stages.phonotactic_scores import phonotactic_scores
+from isogloss.stages.prepare import read_splits
 from isogloss.stages.recipe import run_recipe
+from isogloss.stages.report import report_runs
 from isogloss.systems import SYSTEMS
-
-logger = logging.getLogger(__name__)
 
 BEST = RecipeConfig(
     features=FeaturesConfig(
@@ -47,7 +42,6 @@ BEST = RecipeConfig(
 BEST_RECIPE = "vl16-best"
 SYSTEM = "2"
 NUM_SEEDS = 3
-SHOWN = ("accuracy", "cavg_min", "cavg_actual", "eer", "ece")
 
 
 def best_recipe(
@@ -60,10 +54,10 @@ def best_recipe(
     folds: list[str] | None,
     num_jobs: int | None,
 ) -> Path:
-    """System 2 with `NUM_SEEDS` seeds from `config.train.seed` on, and its fusions; returns OUT/best.json.
+    """System 2 with `NUM_SEEDS` seeds from `config.train.seed` on, and its fusions; returns OUT/report/report.html, of all rows.
 
-    clips: the table that `items` were read from. best.json: row → condition → figures with intervals; the rows are each seed,
-    phones (the phone sequences), networks (the seeds fused) and all (both).
+    clips: the table that `items` were read from. Layout: that of `run_recipe` for each seed, and OUT/scored with the rows that
+    no single network gave: phones (the phone sequences), networks (the seeds fused) and networks+phones.
     """
     system = SYSTEMS[SYSTEM]
     runs = []
@@ -80,48 +74,21 @@ def best_recipe(
             num_jobs=num_jobs,
             usual_source=BEST.phones.source,
         )
-        runs.append(made.metrics_json.parent.parent / f"system{SYSTEM}")
+        runs.append(made.metrics_json.parent.parent)
     decoded = out / "phones"
     if not (decoded / "about.json").exists():
         decode_phones(clips, config.phones.model or Path(POCKETSPHINX), decoded, DecodeConfig())
-    rows: dict[str, dict[str, Path]] = {}
-    for split in sorted(folder.name for folder in runs[0].iterdir()):
-        networks = [run / split / "scores" for run in runs]
+    scored = out / "scored"
+    write_json(scored / "config.json", config.model_dump(mode="json"))
+    for split in folds or list(read_splits(out / "data")):
         phones = phonotactic_scores(
-            out / "data", out / "frames", decoded, out / "phonotactic" / split, config.evaluate, split
+            out / "data", out / "frames", decoded, scored / "phones" / split / "scores", config.evaluate, split
         )
-        heads = [(folder, "head") for folder in networks]
-        parts = {run.parent.name: folder for run, folder in zip(runs, networks, strict=True)} | {"phones": phones}
-        parts["networks"] = fused_scores(heads, out / "fused" / "networks" / split)
-        parts["all"] = fused_scores([*heads, (phones, PHONES)], out / "fused" / "all" / split)
-        for row, folder in parts.items():
-            rows.setdefault(row, {})[split] = folder
-    backend = dict.fromkeys(rows, "head") | {"phones": PHONES, "networks": FUSION, "all": FUSION}
-    heard = config.evaluate.model_copy(  # nobody decoded the telephone copies
-        update={"conditions": tuple(name for name in config.evaluate.conditions if name != "channel")}
-    )
-    result: dict[str, Any] = {
-        row: evaluate_system(folders, heard if row == "phones" else config.evaluate)[0][backend[row]]
-        for row, folders in rows.items()
-    }
-    write_json(out / "best.json", result)
-    return out / "best.json"
-
-
-def best_table(path: Path) -> str:
-    """best.json as Markdown, one table a condition."""
-    rows = json.loads(path.read_text(encoding="utf-8"))
-    lines = []
-    for condition in rows["all"]:
-        lines += ["", f"**{condition}**", "", "| | " + " | ".join(SHOWN) + " |", "|---" * (len(SHOWN) + 1) + "|"]
-        for row, of in rows.items():
-            if condition in of:
-                lines.append(f"| {row} | " + " | ".join(_shown(of[condition].get(name)) for name in SHOWN) + " |")
-    return "\n".join(lines)
-
-
-def _shown(figure: Any) -> str:
-    if not isinstance(figure, dict):
-        return "–"
-    interval = f" [{figure['low']:.3f}, {figure['high']:.3f}]" if "low" in figure else ""
-    return f"{figure['value']:.3f}{interval}"
+        heads = [(run / f"system{SYSTEM}" / split / "scores", "head") for run in runs]
+        fused_scores(heads, scored / "networks" / split / "scores", f"the {NUM_SEEDS} seeds fused")
+        fused_scores(
+            [*heads, (phones, PHONES)],
+            scored / "networks+phones" / split / "scores",
+            f"the {NUM_SEEDS} seeds and phone sequences fused",
+        )
+    return report_runs([*runs, scored], out / "report")

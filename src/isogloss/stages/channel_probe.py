@@ -20,8 +20,7 @@ from isogloss import metrics
 from isogloss.backends.gaussian import Gaussian
 from isogloss.config import FrontEndConfig
 from isogloss.corpora.splits import Split
-from isogloss.frontend.mfcc import mfcc
-from isogloss.frontend.vad import vad
+from isogloss.frontend.frontend import cepstra_of, voiced_of
 from isogloss.types import Key, Scores
 
 if TYPE_CHECKING:
@@ -31,7 +30,6 @@ MIN_FRAMES = 10  # of non-speech; fewer say too little of a clip's channel
 MAX_FRAMES = 50  # of each clip, evenly drawn: more of one channel say nothing new
 FRAME_SECONDS = 0.01
 DITHER = 0.01  # standard deviations: digital silence is the same in every frame, and a Gaussian needs a width
-WORTH_A_WARNING = 0.2  # share of what a system knows beyond chance that non-speech tells by itself
 IMPOSSIBLE = -1e3  # log-likelihood of a language without a training clip that has non-speech
 
 
@@ -57,52 +55,18 @@ class ChannelProbe:
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
-    def sentence(self) -> str:
-        """What it found, for people."""
-        if self.low > self.chance:
-            verdict = "more than guessing; that much of a system's accuracy may be microphones"
-        else:
-            verdict = "guessing does as well"
+    def basis(self) -> str:
+        """What that rests on, for people."""
         return (
-            f"non-speech alone tells the language in {_percent(self.accuracy)} of clips (chance {_percent(self.chance)}): "
-            f"{verdict} (95 % interval {_percent(self.low)} to {_percent(self.high)}; {self.num_utterances} test clips, "
-            f"{self.num_without} more with too little non-speech; {self.seconds:.0f} s of it)"
+            f"The 95 % interval is {100 * self.low:.0f} % to {100 * self.high:.0f} %, from {self.num_utterances} test clips; "
+            f"{self.num_without} others have too little non-speech. In all there are {self.seconds:.0f} s of it."
         )
-
-    def warning(self, system_accuracy: float = 1.0) -> str | None:
-        """One where non-speech clearly tells much of what a system of this accuracy (of full clips) tells beyond chance."""
-        beyond = max(system_accuracy - self.chance, 0.0)
-        if self.low - self.chance <= WORTH_A_WARNING * beyond:
-            return None
-        return (
-            f"languages are told apart in {_percent(self.accuracy)} of clips by non-speech alone (chance "
-            f"{_percent(self.chance)}): they differ in microphone, room or codec, and results on these data flatter; test on "
-            "recordings of one kind"
-        )
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
 
 
 def non_speech(samples: np.ndarray, config: FrontEndConfig) -> NonSpeech:
     """What the VAD leaves of a clip [S]."""
-    cepstra = mfcc(
-        samples,
-        config.sample_rate,
-        num_ceps=config.num_ceps,
-        num_mel_bins=config.num_mel_bins,
-        low_freq=config.low_freq,
-        high_freq=config.high_freq,
-    )
-    selected = vad(
-        cepstra[:, 0],
-        energy_threshold=config.vad_energy_threshold,
-        energy_mean_scale=config.vad_energy_mean_scale,
-        frames_context=config.vad_frames_context,
-        proportion_threshold=config.vad_proportion_threshold,
-    )
-    left = cepstra[~selected]
+    cepstra = cepstra_of(samples, config)
+    left = cepstra[~voiced_of(cepstra[:, 0], config)]
     some = np.linspace(0, len(left) - 1, min(len(left), MAX_FRAMES)).round().astype(int)
     return NonSpeech(len(left), left[some])
 

@@ -25,12 +25,13 @@ def compare(
 ) -> dict[str, Any]:
     """`runs`: folders that a recipe made, such as OUT/seed1024 and OUT/seed1025-gmm. Raises IsoglossError.
 
+    Scores that no single network gave (OUT/scored) are read whatever the back end; they have no seeds.
     Returns {"rows": [{system, labels, out, seeds, accuracy: {value, low, high, by_seed}, cavg_min: …}], "differences":
     [{a, b, accuracy: {value, low, high, p_value}, …, mcnemar}]}: a less b, of every two rows; mcnemar, {only_a, only_b,
     p_value}, where both have one seed.
     """
     systems = find_systems(runs)
-    sets = [_read(one, condition, backend) for one in systems]
+    sets = [_read(one, condition, one.scored_by or backend) for one in systems]
     measured = [over_seeds(list(of.values()), FIGURES, num_resamples, seed) for of in sets]
     differences: list[dict[str, Any]] = []
     for i, j in combinations(range(len(systems)), 2):
@@ -50,7 +51,12 @@ def compare(
         "condition": condition,
         "backend": backend,
         "rows": [
-            {"system": one.system.id, "labels": one.labels, "out": one.out, "seeds": list(one.seeds)}
+            {
+                "system": one.system.id,
+                "labels": one.labels,
+                "out": one.out,
+                "seeds": [] if one.scored_by else list(one.seeds),
+            }
             | {figure: values.figure(figure) | {"by_seed": values.by_seed[figure]} for figure in FIGURES}
             for one, values in zip(systems, measured, strict=True)
         ],
@@ -70,7 +76,7 @@ def table(compared: dict[str, Any]) -> str:
         by_seed = " ".join(f"{value:.3f}" for value in row["accuracy"]["by_seed"])
         labels = " ".join(part for part in (row["labels"], row["out"]) if part)
         lines.append(
-            f"| {row['system']} | {labels} | {len(row['seeds'])} | {shown(row['accuracy'])} | {by_seed} | "
+            f"| {row['system']} | {labels} | {len(row['seeds']) or '–'} | {shown(row['accuracy'])} | {by_seed} | "
             f"{shown(row['cavg_min'])} |"
         )
     pairs = sorted(compared["differences"], key=lambda pair: pair["accuracy"]["p_value"])

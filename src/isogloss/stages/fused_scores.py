@@ -18,13 +18,15 @@ from isogloss.types import IsoglossError
 BACKEND = "fusion"
 
 
-def fused_scores(systems: list[tuple[Path, str]], out: Path) -> Path:
+def fused_scores(systems: list[tuple[Path, str]], out: Path, label: str) -> Path:
     """systems: (scores folder, back end) of each, all of one split. Returns `out` with fusion/, trials and tests.json.
+
+    label: what tables call it.
 
     Conditions are those of the first system. Raises IsoglossError where one has no validation scores or lacks a condition.
     """
     folders = [folder for folder, _ in systems]
-    work = stamp("fused_scores", {"backends": [name for _, name in systems]}, *folders)
+    work = stamp("fused_scores", {"backends": [name for _, name in systems], "label": label}, *folders)
     if is_done(out, work):
         return out
     first = folders[0]
@@ -49,4 +51,4 @@ def fused_scores(systems: list[tuple[Path, str]], out: Path) -> Path:
     for condition in tests:
         shutil.copyfile(first / f"{condition}.trials", out / f"{condition}.trials")
     write_json(out / "tests.json", tests)
-    return done(out, work, conditions=sorted(tests))
+    return done(out, work, conditions=sorted(tests), label=label, backend=BACKEND)

@@ -49,19 +49,13 @@ class Leaks:
         """Neither a recording, a speaker nor any audio of a test clip is in training."""
         return not self.shared[TRAIN_TEST]["examples"]
 
-    def channel_warning(self, metrics_json: Path | None = None) -> str | None:
-        """One where non-speech tells much of what the best of these systems does (without results: of what there is to tell)."""
-        if self.probe is None:
-            return None
+    def channel_warning(self, metrics_json: Path) -> str | None:
+        """A sentence where non-speech tells much of what the best of these systems does."""
         from isogloss.report import load_run
+        from isogloss.report.channel import best_accuracy, channel_sentence, flatters
 
-        accuracies = [
-            accuracy.value
-            for system in (load_run(metrics_json).systems if metrics_json else [])
-            for of in system.backends.values()
-            if (full := of.get("full")) and (accuracy := full.metric("accuracy")) and accuracy.value is not None
-        ]
-        return self.probe.warning(max(accuracies, default=1.0))
+        best = best_accuracy(load_run(metrics_json))
+        return channel_sentence(self.probe, best) if self.probe and flatters(self.probe, best) else None
 
 
 @dataclass(frozen=True)
@@ -79,6 +73,8 @@ def leaks(prepared: Path, out: Path, front_end: FrontEndConfig) -> Path:
 
     prepared: what `prepare` made. front_end: that of the systems, whose VAD says what is non-speech.
     """
+    from isogloss.report.channel import channel_sentence
+
     work = stamp("leaks", front_end, prepared)
     if is_done(out, work):
         return out
@@ -106,7 +102,9 @@ def leaks(prepared: Path, out: Path, front_end: FrontEndConfig) -> Path:
             "channel_probe": probe and probe.to_dict(),
         },
     )
-    about_probe = probe.sentence() if probe else "too little non-speech to probe the channel"
+    about_probe = (
+        f"{channel_sentence(probe)} {probe.basis()}" if probe else "too little non-speech to probe the channel"
+    )
     return done(out, work, lines=[*_about_sharing(pairs, cuts), about_probe])
 
 

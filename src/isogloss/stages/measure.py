@@ -38,7 +38,7 @@ def measure(systems: Sequence[TrainedSystem], out: Path, config: EvaluateConfig,
     """
     ids = row_ids(systems)
     warned = list(about["notes"])
-    compared: dict[str, dict[str, dict[str, OverSeeds]]] = {}  # back end → condition → row
+    compared: dict[str, dict[str, dict[str, OverSeeds]]] = {}  # row → back end → condition
     measured = []
     figures: dict[str, str] = {}
     curves: dict[str, str] = {}
@@ -50,19 +50,19 @@ def measure(systems: Sequence[TrainedSystem], out: Path, config: EvaluateConfig,
         row = _about(one, systems) | {"id": id, "backends": {}}
         for name, of in found.items():
             row["backends"][name] = {condition: result for condition, (result, _) in of.items()}
-            for condition, (_, values) in of.items():
-                compared.setdefault(name, {}).setdefault(condition, {})[id] = values
+            compared.setdefault(id, {})[name] = {condition: values for condition, (_, values) in of.items()}
             if "open" in of:
                 folders = [
                     (split, folder / "scores") for splits in one.seeds.values() for split, folder in splits.items()
                 ]
                 row["backends"][name]["open"]["operating_point"] = operating_point(folders, name)
-        models = [folder / "model" for folder in one.folders]
-        if (models[0] / "margins.json").exists():
-            figures[id] = os.path.relpath(models[0] / "margins.json", out)
-        curves[id] = os.path.relpath(models[0] / "log.jsonl", out)
+        for model in _models(one)[:1]:
+            if (model / "margins.json").exists():
+                figures[id] = os.path.relpath(model / "margins.json", out)
+            curves[id] = os.path.relpath(model / "log.jsonl", out)
         measured.append(row)
-    backend = better_backend([folder / "scores" for one in systems for folder in one.folders])
+    networks = [folder / "scores" for one in systems if not one.scored_by for folder in one.folders]
+    backend = better_backend(networks) if networks else systems[0].scored_by
     results = [result for row in measured for of in row["backends"].values() for result in of.values()]
     unknown = _name_clips(systems, [error for result in results for error in result["worst"]])
     value = {
@@ -75,12 +75,14 @@ def measure(systems: Sequence[TrainedSystem], out: Path, config: EvaluateConfig,
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "conditions": list(dict.fromkeys(c for row in measured for of in row["backends"].values() for c in of)),
         "backend": backend,
-        "backend_chosen_by": "Cllr on the validation utterances, which no test contains",
+        "backend_chosen_by": "Cllr on the validation utterances, which no test contains" if networks else None,
         "languages": sorted({language for result in results for language in result["languages_enrolled"]}),
         "unknown_languages": unknown,
         "leaks": leaks(systems),
         "systems": measured,
-        "differences": _differences(compared.get(backend or "", {})),
+        "differences": _differences(
+            {id: compared[id].get(one.scored_by or backend or "", {}) for id, one in zip(ids, systems, strict=True)}
+        ),
         "figures": {"margins": figures},
         "curves": curves,
         "warnings": list(dict.fromkeys(warned)),
@@ -92,7 +94,7 @@ def measure(systems: Sequence[TrainedSystem], out: Path, config: EvaluateConfig,
 
 def _about(one: TrainedSystem, systems: Sequence[TrainedSystem]) -> dict[str, Any]:
     """What the row of a system says besides its results."""
-    models = [folder / "model" for folder in one.folders]
+    models = _models(one)
     same = [other for other in systems if other.system.id == one.system.id]
     label = [one.system.label]
     label += [f"labels {one.labels}"] * (len({other.labels for other in same}) > 1)
@@ -104,23 +106,29 @@ def _about(one: TrainedSystem, systems: Sequence[TrainedSystem]) -> dict[str, An
         "m": one.system.m,
         "beta": one.system.beta or None,
         "p_mean": sum(means) / len(means) / one.system.beta if means and one.system.beta else None,
-        "labels": one.labels,
+        "labels": one.labels or None,
+        "scored_by": one.scored_by or None,
         "folds": list(next(iter(one.seeds.values()))),
-        "seeds": list(one.seeds),
-        "seconds_train": sum(json.loads((m / "model.json").read_text())["seconds"] for m in models),
+        "seeds": list(one.seeds) if models else None,
+        "seconds_train": sum(json.loads((m / "model.json").read_text())["seconds"] for m in models) if models else None,
         "enrolment": enrolment(one),
         "embeddings": embedding_map(one.folders[0] / "embeddings"),
     }
 
 
-def _differences(compared: dict[str, dict[str, OverSeeds]]) -> list[dict[str, Any]]:
+def _models(one: TrainedSystem) -> list[Path]:
+    return [] if one.scored_by else [folder / "model" for folder in one.folders]
+
+
+def _differences(rows: dict[str, dict[str, OverSeeds]]) -> list[dict[str, Any]]:
     """Of every two rows under every condition: {condition, metric, a, b, value, low, high, p_value}, a less b."""
     return [
         {"condition": condition, "metric": metric, "a": a, "b": b} | found
-        for condition, rows in compared.items()
+        for condition in dict.fromkeys(condition for of in rows.values() for condition in of)
         for metric in COMPARED
-        for a, b in combinations(rows, 2)
-        if metric in rows[a].resampled and (found := difference(rows[a], rows[b], metric))
+        for a, b in combinations([id for id, of in rows.items() if condition in of], 2)
+        if metric in rows[a][condition].resampled
+        and (found := difference(rows[a][condition], rows[b][condition], metric))
     ]
 
 

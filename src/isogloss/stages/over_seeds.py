@@ -50,10 +50,9 @@ def over_seeds(sets: Sequence[ScoredSet], names: Sequence[str], num_resamples: i
 
 
 def difference(a: OverSeeds, b: OverSeeds, name: str) -> dict[str, float] | None:
-    """{value, low, high, p_value} of a − b: p as `metrics.paired` has it. None where they heard other recordings."""
+    """{value, low, high, p_value} of a − b, p two-sided. None where they heard other recordings."""
     if a.recordings != b.recordings:
         return None
     change = a.resampled[name] - b.resampled[name]
     value = float(np.mean(a.by_seed[name]) - np.mean(b.by_seed[name]))
-    rarer = min(int((change <= 0).sum()), int((change >= 0).sum()))
-    return asdict(metrics.Interval.of(value, change)) | {"p_value": min(1.0, 2 * (1 + rarer) / (1 + len(change)))}
+    return asdict(metrics.Interval.of(value, change)) | {"p_value": metrics.two_sided_p(change)}

@@ -14,6 +14,8 @@ from isogloss.stages.ledger import write_json
 from isogloss.stages.phone_model import train_phones
 from isogloss.stages.phone_recognition import score_phones
 
+PHONE_RECIPE = "phones-cmn"
+
 logger = logging.getLogger(__name__)
 
 

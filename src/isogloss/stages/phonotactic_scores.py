@@ -33,6 +33,7 @@ def phonotactic_scores(
 
     Leaves out/phones/<condition>.scores, out/<condition>.trials and out/tests.json for valid, full, short (the phones that
     begin before the clip's voiced frame number `short_frames`) and open. A clip without phones has no answer (−inf).
+    Where there are telephone copies, phones/channel.scores without any answer, for a fusion with systems that have some.
     Raises IsoglossError if no training clip has phones.
     """
     ctm = decoded / "phones.ctm"
@@ -72,6 +73,8 @@ def phonotactic_scores(
         row += len(names)
         (out / BACKEND).mkdir(parents=True, exist_ok=True)
         write_scores(out / BACKEND / f"{condition}.scores", scores, form="matrix")
+        if condition == "channel":
+            continue
         key = {name: OUT_OF_SET if about[name].custom["out_of_set"] else about[name].language for name in names}
         write_trials(out / f"{condition}.trials", key, scores.languages)
         tests[condition] = {
@@ -81,7 +84,7 @@ def phonotactic_scores(
             "recordings": {name: about[name].custom["recording"] for name in names},
         }
     write_json(out / "tests.json", tests)
-    return done(out, work, conditions=sorted(tests))
+    return done(out, work, conditions=sorted(tests), label="phone sequences alone", backend=BACKEND)
 
 
 def _end_of(name: str, stores: FrameStores, num_voiced: int) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from isogloss.config import PrepareConfig
 from isogloss.corpora.check import check
 from isogloss.corpora.item import Item
-from isogloss.corpora.splits import Split, splits
+from isogloss.corpora.splits import Split, left_out_part, splits
 from isogloss.stages.ledger import done, is_done, replacing, stamp, write_json
 from isogloss.types import IsoglossError
 
@@ -62,11 +63,20 @@ def read_splits(prepared: Path) -> dict[str, Split]:
     return {name: Split(**lists) for name, lists in json.loads(path.read_text(encoding="utf-8")).items()}
 
 
+def part_name(split: str, number: int, total: int) -> str:
+    """The split of fold model `number` (from 1) of `total`."""
+    return f"{split}.part{number}of{total}"
+
+
 def read_split(prepared: Path, name: str) -> Split:
+    """The Split of that name, or what a fold model of it trains on and leaves out (`part_name`)."""
     found = read_splits(prepared)
-    if name not in found:
+    if name in found:
+        return found[name]
+    part = re.fullmatch(r"(.+)\.part(\d+)of(\d+)", name)
+    if part is None or part[1] not in found:
         raise IsoglossError(f"no split {name!r} in {prepared}; it has {', '.join(found)}")
-    return found[name]
+    return left_out_part(found[part[1]], read_cuts(prepared), int(part[2]), int(part[3]))
 
 
 def _seen(item: Item) -> list[object]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from isogloss.config import RecipeConfig
 from isogloss.corpora.item import Item
 from isogloss.stages.backend import backend
+from isogloss.stages.crossfit import crossfit
 from isogloss.stages.evaluate import evaluate_system, validation_cllr
 from isogloss.stages.extract import extract
 from isogloss.stages.features import features
@@ -50,7 +51,7 @@ def run_recipe(
     num_jobs: int | None = None,
     usual_source: str | None = None,
 ) -> Results:
-    """prepare → features → leaks → phones → (train → extract → backend → score) per system and split → report → pack.
+    """prepare → features → leaks → phones → (train → extract → crossfit → backend → score) per system and split → report → pack.
 
     `folds` names the splits to run (None: all). Layout: out/data, out/frames, out/leaks, out/pdf_ids-<source>,
     RUN/system<id>/<split>/{model,embeddings,backend,scores}, RUN/report, RUN/model.isogloss. RUN is out/seed<seed>; with labels
@@ -129,10 +130,14 @@ def _one(
     split: str,
     report: Report,
 ) -> str:
-    """train → extract → backend → score of one system on one split, in a process of its own; returns a line on how it went."""
+    """train → extract (→ crossfit) → backend → score of one system on one split, in a process of its own; returns a line on how it went."""
     train(data, frames, labels, folder / "model", system, config.train, split, report)
     extract(data, frames, folder / "model", folder / "embeddings", config.evaluate, split)
-    backend(folder / "embeddings", folder / "model", folder / "backend", config.backend)
+    unseen = None
+    if config.backend.fold_models and set(config.backend.names) != {"head"}:  # which needs no enrolment
+        fold_models = config.backend.fold_models
+        unseen = crossfit(data, frames, labels, folder / "model", folder / "crossfit", split, fold_models, report)
+    backend(folder / "embeddings", folder / "model", folder / "backend", config.backend, unseen)
     score(folder / "embeddings", folder / "backend", folder / "scores", config.evaluate)
     figures, _ = evaluate_system({split: folder / "scores"}, config.evaluate.model_copy(update={"num_resamples": 0}))
     shown = [

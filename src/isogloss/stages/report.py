@@ -60,7 +60,7 @@ def report_runs(paths: Sequence[Path], out: Path | None = None) -> Path:
             )
         return report(files[0], out or files[0].parent)
     systems = find_systems(paths)
-    runs = list(dict.fromkeys(path.resolve() for path in paths))
+    runs = list(dict.fromkeys(folder.parents[1] for one in systems for folder in one.folders))
     configs = sorted((config_of(run) for run in runs), key=len, reverse=True)  # that of a whole recipe first
     before = [_recipe_said(run) for run in runs]
     corpora = list(dict.fromkeys(str(one["corpus"]) for one in before if one.get("corpus")))
@@ -71,10 +71,10 @@ def report_runs(paths: Sequence[Path], out: Path | None = None) -> Path:
         "title": str(before[0].get("title") or f"isogloss: {runs[0].parent.name}"),
         "corpus": ", ".join(corpora) or "an unnamed corpus",
         "config": configs[0],
-        "trained_by": [made for one in before for made in _trained_by(one)],
+        "trained_by": list({json.dumps(made): made for one in before for made in _trained_by(one)}.values()),
         "notes": notes,
     }
-    folder = out or (runs[0] if len(runs) == 1 else Path(os.path.commonpath(runs))) / "report"
+    folder = out or Path(os.path.commonpath([path.resolve() for path in paths])) / "report"
     settings = configs[0].get("evaluate", {})
     config = EvaluateConfig(**{name: settings[name] for name in EvaluateConfig.model_fields if name in settings})
     return report(measure(systems, folder, config, about), folder)
@@ -86,12 +86,13 @@ def report(metrics_json: Path, out: Path) -> Path:
     from isogloss.report.table1 import table1_markdown
 
     run = load_run(metrics_json)
+    seeds = ", ".join(str(seed) for seed in run.systems[0].seeds or [])
+    minutes = sum(system.seconds_train or 0 for system in run.systems) / 60
+    trained = f", seed {seeds}; trained in {minutes:.0f} minutes of one core" if seeds else ""
     about = [
         f"`{run.command}`",
         f"commit {run.commit} · {run.machine} · {run.created}",
-        f"{len(run.systems)} systems on {', '.join(map(str, run.systems[0].folds or []))}, seed "
-        f"{', '.join(map(str, run.systems[0].seeds or []))}; trained in {sum(s.seconds_train or 0 for s in run.systems) / 60:.0f} "
-        "minutes of one core",
+        f"{len(run.systems)} systems on {', '.join(map(str, run.systems[0].folds or []))}{trained}",
         *(f"Note: {warning}" for warning in run.warnings),
         f"Back end `{run.backends[0]}` first, chosen by {run.backend_chosen_by or 'name'}.",
     ]
@@ -112,5 +113,5 @@ def _trained_by(said: dict[str, Any]) -> list[dict[str, Any]]:
     """The command that trained a run: the recipe's, which its own report keeps when it is made anew."""
     if "trained_by" in said:
         return list(said["trained_by"])
-    made = {name: said[name] for name in ("command", "commit", "machine", "created") if said.get(name)}
+    made = {name: said[name] for name in ("command", "commit", "machine") if said.get(name)}
     return [made] if "command" in made else []

@@ -1,7 +1,8 @@
 """Folders that recipes made → the systems trained there, each with its seeds.
 
 Layout (`stages.recipe`): OUT/data, OUT/seed1024 and OUT/seed1024-SOURCE with config.json, report/ and, for each system and
-split, system<id>/<split>/{model,embeddings,backend,scores}.
+split, system<id>/<split>/{model,embeddings,backend,scores}. Scores that no single network gave (`stages.best_recipe`) lie in
+OUT/scored in the same way, <row>/<split>/scores; their stage.json says what they are (label) and in which folder (backend).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from isogloss.stages.ledger import STAMP
 from isogloss.systems import System
 from isogloss.types import IsoglossError
 
@@ -22,12 +24,13 @@ LIKE_SEEDS = ("train.seed", "phones.", "evaluate.")  # settings that the runs of
 
 @dataclass(frozen=True)
 class TrainedSystem:
-    """One system with one label source, trained with one or several seeds."""
+    """One system with one label source, trained with one or several seeds; or scores that no single network gave."""
 
     system: System
     labels: str  # label source; `none` for a single-task system, which reads no labels
     out: str  # name of OUT; empty where all runs are of one
     seeds: dict[int, dict[str, Path]]  # seed → split → folder
+    scored_by: str = ""  # the only back end of scores that no single network gave, whose one seed is 0
 
     @property
     def name(self) -> str:
@@ -42,30 +45,40 @@ class TrainedSystem:
 def find_systems(runs: Sequence[Path]) -> list[TrainedSystem]:
     """Every system that has scores, by id and label source; runs of several OUT are kept apart.
 
-    Raises IsoglossError for a folder that is no run, where two runs trained the same thing, and where there are no scores.
+    runs: folders such as OUT/seed1024 and OUT/scored, or one row of them, such as OUT/scored/networks. Raises IsoglossError for a
+    folder that is no run, where two runs trained the same thing, and where there are no scores.
     """
-    runs = list(dict.fromkeys(run.resolve() for run in runs))
-    outs = {run.parent for run in runs}
+    folders: dict[Path, None] = {}  # in order, each once
+    for run in (run.resolve() for run in runs):
+        here = sorted(scores.parent for depth in ("*/*", "*") for scores in run.glob(f"{depth}/scores"))
+        if not here:
+            config_of(run)  # says so where it is no run
+        folders |= dict.fromkeys(here)
+    if not folders:
+        raise IsoglossError(f"no scores in {', '.join(map(str, runs))}; were the recipes finished?")
+    outs = {folder.parents[2] for folder in folders}
     short = Counter(out.name for out in outs)
     found: dict[tuple[str, str, str], dict[int, dict[str, Path]]] = defaultdict(lambda: defaultdict(dict))
-    systems: dict[str, System] = {}
-    for run in runs:
-        settings = config_of(run)
-        out = "" if len(outs) == 1 else run.parent.name if short[run.parent.name] == 1 else str(run.parent)
-        for folder in sorted(scores.parent for scores in run.glob("system*/*/scores")):
+    systems: dict[str, tuple[System, str]] = {}
+    for folder in folders:
+        home = folder.parents[2]
+        out = "" if len(outs) == 1 else home.name if short[home.name] == 1 else str(home)
+        if (folder / "model").exists():
             raw = json.loads((folder / "model" / "model.json").read_text(encoding="utf-8"))["system"]
-            systems[raw["id"]] = _system(raw)
-            labels = settings["phones"]["source"] if raw["multitask"] else "none"
-            splits = found[raw["id"], labels, out][settings["train"]["seed"]]
-            if folder.name in splits:
-                raise IsoglossError(
-                    f"{splits[folder.name]} and {folder} are the same system with the same labels and seed; leave one out"
-                )
-            splits[folder.name] = folder
-    if not found:
-        raise IsoglossError(f"no scores in {', '.join(map(str, runs))}; were the recipes finished?")
+            system, scored_by, settings = _system(raw), "", config_of(folder.parents[1])
+            labels, seed = settings["phones"]["source"] if system.multitask else "none", settings["train"]["seed"]
+        else:
+            system, scored_by = _without_network(folder)
+            labels, seed = "", 0
+        systems[system.id] = system, scored_by
+        splits = found[system.id, labels, out][seed]
+        if folder.name in splits:
+            raise IsoglossError(
+                f"{splits[folder.name]} and {folder} are the same system with the same labels and seed; leave one out"
+            )
+        splits[folder.name] = folder
     return [
-        TrainedSystem(systems[id], labels, out, dict(sorted(seeds.items())))
+        TrainedSystem(systems[id][0], labels, out, dict(sorted(seeds.items())), systems[id][1])
         for (id, labels, out), seeds in sorted(found.items())
     ]
 
@@ -117,6 +130,17 @@ def data_of(system: TrainedSystem) -> Path | None:
 def _system(raw: dict[str, Any]) -> System:
     known = {field.name for field in fields(System)}
     return System(**({"label": raw["id"], "head": "softmax"} | {k: v for k, v in raw.items() if k in known}))
+
+
+def _without_network(folder: Path) -> tuple[System, str]:
+    """The row of scores that no single network gave, named as its folder, and their back end."""
+    path = folder / "scores" / STAMP
+    about = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if not {"label", "backend"} <= about.keys():
+        raise IsoglossError(
+            f"{folder} has scores but no model/, and {path} does not say what they are of; was the model removed?"
+        )
+    return System(folder.parent.name, about["label"], head="", multitask=False), about["backend"]
 
 
 def _flat(config: dict[str, Any], prefix: str) -> list[tuple[str, Any]]:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Split:
-    """Utterance ids by use. `enrol` is what the back end is fitted on, `train` where the corpus has no other; `out_of_set` joins the open-set test."""
+    """Utterance ids by use. `enrol`, `train` where the corpus has no other, is what the back end is fitted on; `out_of_set`
+    joins the open-set test."""
 
     train: list[str]
     valid: list[str]

@@ -130,7 +130,10 @@ def _one(
     split: str,
     report: Report,
 ) -> str:
-    """train → extract (→ crossfit) → backend → score of one system on one split, in a process of its own; returns a line on how it went."""
+    """train → extract → crossfit → backend → score of one system on one split, in a process of its own.
+
+    Returns a line on how it went.
+    """
     train(data, frames, labels, folder / "model", system, config.train, split, report)
     extract(data, frames, folder / "model", folder / "embeddings", config.evaluate, split)
     unseen = None

@@ -26,7 +26,8 @@ EMBEDDING_OF = defaultdict(lambda: "far", head="near")  # which embedding a back
 
 def backend(embeddings: Path, model: Path, out: Path, config: BackendConfig, unseen: Path | None = None) -> Path:
     """Fit on embeddings/enrol.npz, and on the unseen ones of `crossfit`'s folder if there is one; returns `out` with <name>.npz
-    and, calibrated on the validation utterances, <name>.calibration/ each. `head` is the network's own output layer, which needs no enrolment.
+    and, calibrated on the validation utterances, <name>.calibration/ each. `head` is the network's own output layer, which needs no
+    enrolment.
     """
     work = stamp("backend", config, embeddings, model, *([unseen] if unseen else []))
     if is_done(out, work):

@@ -25,6 +25,11 @@ class Split:
     test: list[str]
     out_of_set: list[str]
 
+    @property
+    def enrols_on_training(self) -> bool:
+        """Whether the back end enrols on what the network has seen."""
+        return not set(self.enrol).isdisjoint(self.train)
+
     def to_dict(self) -> dict[str, list[str]]:
         return asdict(self)
 

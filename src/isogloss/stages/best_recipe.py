@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from isogloss.config import AugmentConfig, DecodeConfig, FeaturesConfig, RecipeConfig, SpecAugmentConfig, TrainConfig
+from isogloss.config import (
+    AugmentConfig,
+    BackendConfig,
+    DecodeConfig,
+    FeaturesConfig,
+    RecipeConfig,
+    SpecAugmentConfig,
+    TrainConfig,
+)
 from isogloss.corpora.item import Item
 from isogloss.stages.fused_scores import fused_scores
 from isogloss.stages.ledger import write_json
@@ -36,11 +44,13 @@ BEST = RecipeConfig(
         ema_decay=0.99,
         spec_augment=SpecAugmentConfig(time_masks=1, time_width=20, column_masks=1, column_width=3),
     ),
+    backend=BackendConfig(fold_models=0),
 )
 """Chosen on fold 3 of vl16 (docs/log.md)."""
 
 BEST_RECIPE = "vl16-best"
 SYSTEM = "2"
+BACKEND = "centre+length+gaussian"
 NUM_SEEDS = 3
 
 
@@ -84,10 +94,10 @@ def best_recipe(
         phones = phonotactic_scores(
             out / "data", out / "frames", decoded, scored / "phones" / split / "scores", config.evaluate, split
         )
-        heads = [(run / f"system{SYSTEM}" / split / "scores", "head") for run in runs]
-        fused_scores(heads, scored / "networks" / split / "scores", f"the {NUM_SEEDS} seeds fused")
+        networks = [(run / f"system{SYSTEM}" / split / "scores", BACKEND) for run in runs]
+        fused_scores(networks, scored / "networks" / split / "scores", f"the {NUM_SEEDS} seeds fused")
         fused_scores(
-            [*heads, (phones, PHONES)],
+            [*networks, (phones, PHONES)],
             scored / "networks+phones" / split / "scores",
             f"the {NUM_SEEDS} seeds and phone sequences fused",
         )

@@ -50,7 +50,7 @@ def crossfit(
     the share of the validation pieces' variance that each map explains. A killed run goes on where it was.
     """
     chosen = read_split(prepared, split)
-    if not set(chosen.enrol) & set(chosen.train):
+    if not chosen.enrols_on_training:
         return None
     if num_parts < 2:
         raise IsoglossError(f"{num_parts} fold model; expected 2 or more, each trains on the parts of the others")

@@ -27,6 +27,7 @@ from isogloss.systems import System, without_phones
 from isogloss.types import IsoglossError
 
 logger = logging.getLogger(__name__)
+HEAD_ALONE = {"head"}  # the back end that needs no enrolment
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,13 @@ def run_recipe(
     roots = {False: plain, True: plain if usual else plain.with_name(f"{plain.name}-{config.phones.source}")}
     root = roots[any(system.multitask for system in systems)]
     write_json(root / "config.json", config.model_dump(mode="json"))
+    cross_fitted = config.backend.fold_models and set(config.backend.names) != HEAD_ALONE
+    if cross_fitted and any(made[split].enrols_on_training for split in splits):
+        logger.info(
+            "back ends enrol on what no network has seen, too: %d fold models for each network, as much training again for each; "
+            "--set backend.fold_models=0 leaves them out",
+            config.backend.fold_models,
+        )
     folders = {
         (system.id, split): roots[system.multitask] / f"system{system.id}" / split
         for system in systems
@@ -137,7 +145,7 @@ def _one(
     train(data, frames, labels, folder / "model", system, config.train, split, report)
     extract(data, frames, folder / "model", folder / "embeddings", config.evaluate, split)
     unseen = None
-    if config.backend.fold_models and set(config.backend.names) != {"head"}:  # which needs no enrolment
+    if config.backend.fold_models and set(config.backend.names) != HEAD_ALONE:
         fold_models = config.backend.fold_models
         unseen = crossfit(data, frames, labels, folder / "model", folder / "crossfit", split, fold_models, report)
     backend(folder / "embeddings", folder / "model", folder / "backend", config.backend, unseen)

@@ -92,8 +92,9 @@ def best_recipe(
     write_json(scored / "config.json", config.model_dump(mode="json"))
     for split in folds or list(read_splits(out / "data")):
         phones = phonotactic_scores(
-            out / "data", out / "frames", decoded, scored / "phones" / split / "scores", config.evaluate, split
+            out / "data", out / "frames", decoded, out / "phonotactic" / split, config.evaluate, split
         )
+        fused_scores([(phones, PHONES)], scored / "phones" / split / "scores", "phone sequences alone")
         networks = [(run / f"system{SYSTEM}" / split / "scores", BACKEND) for run in runs]
         fused_scores(networks, scored / "networks" / split / "scores", f"the {NUM_SEEDS} seeds fused")
         fused_scores(

@@ -84,7 +84,7 @@ def phonotactic_scores(
             "recordings": {name: about[name].custom["recording"] for name in names},
         }
     write_json(out / "tests.json", tests)
-    return done(out, work, conditions=sorted(tests), label="phone sequences alone", backend=BACKEND)
+    return done(out, work, conditions=sorted(tests))
 
 
 def _end_of(name: str, stores: FrameStores, num_voiced: int) -> float:

@@ -44,7 +44,7 @@ def enrolment_lines(run: RunSummary) -> list[str]:
             which = "all" if enrolment.num_seen == total else f"{enrolment.num_seen:,}"
             text = (
                 f"All back ends but the network's own head were enrolled on {total:,} utterances, {which} of which the network "
-                "was trained on: it knows them by heart, which misleads a back end"
+                "was trained on: what it knows by heart misleads a back end"
             )
         said.setdefault(text, []).append(system.id)
     if len(said) <= 1:

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from isogloss.backends import Calibration, Gaussian, Head
+from isogloss.backends import Calibration, Cosine, Gaussian, Head
 from isogloss.config import EvaluateConfig
 from isogloss.metrics import read_scores
 from isogloss.stages.calibrate import read_calibration
@@ -55,6 +55,24 @@ def test_whole_and_short_validation_clips_make_a_scale_by_duration(folders):
     )  # too sure, most of all when short
     assert about["out_of_fold"]["cllr"] < 0.6 * about["before"]["cllr"]
     assert open_set.rate == "reject" and open_set.known_rejected == pytest.approx(0.1, abs=0.01)
+
+
+def test_cosines_become_as_sure_as_they_are_right(folders):
+    """Few clips, so that the pull counts: to ten, for a cosine is no log-likelihood."""
+    made, backends, _ = folders
+    for name, seed in (("valid", 5), ("valid_short", 6)):
+        rng = np.random.default_rng(seed)
+        embeddings(rng, 5, 900 if name == "valid" else 100, noise=0.5).save(made / f"{name}.npz")
+    enrol = embeddings(np.random.default_rng(7), 40, 900)
+    cosine = Cosine().fit(enrol.far.astype(float), enrol.languages)
+    folder = calibration_of(backends, "cosine")
+    assert calibrate_on_validation(cosine, "far", made, enrol.languages, None, folder)
+    calibration, _ = read_calibration(folder)
+    test = embeddings(np.random.default_rng(8), 200, 900, noise=0.5)
+    posteriors = np.exp(calibration.apply(cosine.loglik(test.far.astype(float)), test.voiced_frames))
+    truth = np.repeat(np.arange(3), 200)
+    right = (posteriors.argmax(axis=1) == truth).mean()
+    assert posteriors.max(axis=1).mean() == pytest.approx(right, abs=0.05) and right > 0.9
 
 
 def test_scores_are_calibrated_and_those_of_validation_by_fits_that_have_not_seen_the_recording(folders, tmp_path):

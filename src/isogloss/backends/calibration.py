@@ -77,14 +77,16 @@ class Calibration(LinearMap):
         form: Form = "affine",
         prior: np.ndarray | None = None,
         score_prior: np.ndarray | None = None,
+        pull: float = 1.0,
     ) -> Calibration:
-        """loglik [U, C]; truth [U] column of the right language; frames [U] voiced, for the duration form; prior [C].
+        """loglik [U, C]; truth [U] column of the right language; frames [U] voiced, for the duration form; prior [C];
+        pull: the scale where few utterances say otherwise, 1 for log-likelihoods, 10 for cosines.
 
         Warns of languages without utterances. IsoglossError for scores that are not finite, a truth outside the columns,
         fewer than ten utterances or two languages, a form without its frames.
         """
         check_enough(truth)
-        fitted = cls._fit(loglik, truth, frames, languages, form, prior, score_prior)
+        fitted = cls._fit(loglik, truth, frames, languages, form, prior, score_prior, pull)
         say_unseen(fitted.unseen)
         return fitted
 
@@ -101,17 +103,20 @@ class Calibration(LinearMap):
         form: Form = "affine",
         prior: np.ndarray | None = None,
         score_prior: np.ndarray | None = None,
+        pull: float = 1.0,
     ) -> tuple[Calibration, np.ndarray]:
         """(fitted on everything, out-of-fold scores [U, C]): every row calibrated by a fit that has not seen its group.
 
         groups [U]: recordings or speakers. The scores are what to measure and to choose thresholds on.
         """
         truth = np.asarray(truth)
-        whole = cls.fit(loglik, truth, frames, languages=languages, form=form, prior=prior, score_prior=score_prior)
+        whole = cls.fit(
+            loglik, truth, frames, languages=languages, form=form, prior=prior, score_prior=score_prior, pull=pull
+        )
         out = np.empty(np.shape(loglik))
         for test in folds(groups, truth, num_folds):
             trained_on, tested = (None, None) if frames is None else (frames[~test], frames[test])
-            part = cls._fit(loglik[~test], truth[~test], trained_on, languages, form, prior, score_prior)
+            part = cls._fit(loglik[~test], truth[~test], trained_on, languages, form, prior, score_prior, pull)
             out[test] = part.apply(loglik[test], tested)
         return whole, out
 
@@ -125,12 +130,13 @@ class Calibration(LinearMap):
         form: Form,
         prior: np.ndarray | None,
         score_prior: np.ndarray | None,
+        pull: float,
     ) -> Calibration:
         if form not in get_args(Form):
             raise IsoglossError(f"calibration of form {form!r}; expected {', '.join(get_args(Form))}")
         scores = likelihoods(check_loglik(loglik, len(languages)), score_prior)
         stack = _bases(scores, frames) if form == "duration" else scores[None]
-        weights, offset, unseen = fit_linear(stack, truth, prior, pull=1.0, offsets=form != "temperature")
+        weights, offset, unseen = fit_linear(stack, truth, prior, pull=pull, offsets=form != "temperature")
         return cls(languages, weights, offset, score_prior, unseen_names(languages, unseen))
 
     @property

@@ -14,6 +14,9 @@ from isogloss.backends.covariance import class_means
 from isogloss.backends.lda import enrolled_languages
 from isogloss.backends.length_norm import check_embeddings, unit_length
 
+PULL = 10.0
+"""About what cosines are to be multiplied by to be log-likelihoods: where their calibration begins."""
+
 
 class Cosine:
     """unit_length: False leaves every length as it is: the dot product with the mean."""

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from isogloss.backends import Backend, Chain, LogisticRegression
+from isogloss.backends import Backend, Chain, Cosine, LogisticRegression
 from isogloss.backends.calibration import Calibration, Form
+from isogloss.backends.chain import Scorer
+from isogloss.backends.cosine import PULL as COSINE_PULL
 from isogloss.backends.linear_logistic import MIN_UTTERANCES, UnseenLanguage
 from isogloss.backends.open_set import OpenSet, certainty, choose_threshold
 from isogloss.stages.calibrate import save_calibration
@@ -55,6 +57,7 @@ def calibrate_on_validation(
         if used
     ]
     utterances, languages, groups = (list(column) for column in zip(*chosen, strict=True))
+    scorer = fitted.scorer if isinstance(fitted, Chain) else fitted
     form: Form = "duration" if len(parts) > 1 else "affine"
     truth = np.array([fitted.languages.index(language) for language in languages])
     with warnings.catch_warnings():
@@ -66,7 +69,8 @@ def calibrate_on_validation(
             languages=fitted.languages,
             groups=groups,
             form=form,
-            score_prior=_shares(fitted, enrolled),
+            score_prior=_shares(scorer, enrolled),
+            pull=COSINE_PULL if isinstance(scorer, Cosine) else 1.0,
         )
     open_set: OpenSet | None = None
     if reject is not None and len(truth) + 1 >= 1 / reject:
@@ -77,9 +81,8 @@ def calibrate_on_validation(
     return True
 
 
-def _shares(fitted: Backend, enrolled: list[str]) -> np.ndarray | None:
-    scorer = fitted.scorer if isinstance(fitted, Chain) else fitted
+def _shares(scorer: Backend | Scorer, enrolled: list[str]) -> np.ndarray | None:
     if not isinstance(scorer, LogisticRegression):
         return None
     count = Counter(enrolled)
-    return np.array([count[language] for language in fitted.languages], dtype=np.float64)
+    return np.array([count[language] for language in scorer.languages], dtype=np.float64)

@@ -164,7 +164,7 @@ OPTIONS = {
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 def test_whatever_a_run_remembers_survives_a_kill(data, tmp_path, options):
     config = override(CONFIG, [*options, "spec_augment.time_masks=1", "spec_augment.time_width=4"])
-    augment = spec_augment.make(config.spec_augment, None)
+    augment = spec_augment.make(config.spec_augment)
     whole = make(data, tmp_path / "whole", config=config, augment=augment)
     whole.finish(nothing)
     for step in (7, 9, 15):

@@ -36,7 +36,7 @@ def train(stores, folder, die_in_write_of=None):
     def report(done, total):
         (folder / "progress").write_text(str(done))
 
-    run = make(read_data(stores), folder, config=config, augment=spec_augment.make(config.spec_augment, None))
+    run = make(read_data(stores), folder, config=config, augment=spec_augment.make(config.spec_augment))
     run.finish(report)
     torch.save(weights(run), folder / "final.pt")
 

@@ -33,12 +33,6 @@ class SpecAugmentConfig(StageConfig):
     time_width: int = Field(20, ge=1, description="frames of each at most")
     column_masks: int = Field(0, ge=0, description="runs of columns (cepstra, pitch) set to 0 in each chunk")
     column_width: int = Field(3, ge=1, description="columns of each at most")
-    warp: float = Field(
-        0.0, ge=0, le=0.5, description="vocal tract length: a chunk's frequencies times 1 − warp … 1 + warp"
-    )
-    jitter: float = Field(
-        0.0, ge=0, description="Gaussian noise on every value, in standard deviations of its column in the batch"
-    )
 
 
 class TrainConfig(StageConfig):

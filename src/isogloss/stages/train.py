@@ -106,7 +106,7 @@ def train(
     reader = ChunkReader(stores.frames, labels, config.chunk_frames)
     data = Data(reader, train_table, valid_table, len(languages), partial(chunk_cavg, languages))
     log = TrainingLog(out, config.tensorboard and processes.first, languages)
-    augment = spec_augment.make(config.spec_augment, features.front_end)
+    augment = spec_augment.make(config.spec_augment)
     run = Run(network, loss, data, config, out, work, processes=processes, log=log, augment=augment)
     with nullcontext(report) if report else bar(f"system {system.id} {split}") as tell:
         run.finish(tell)

@@ -14,7 +14,6 @@ from isogloss.config import (
     DecodeConfig,
     FeaturesConfig,
     RecipeConfig,
-    SpecAugmentConfig,
     TrainConfig,
 )
 from isogloss.corpora.item import Item
@@ -42,7 +41,6 @@ BEST = RecipeConfig(
         schedule="one_cycle",
         average="ema",
         ema_decay=0.99,
-        spec_augment=SpecAugmentConfig(time_masks=1, time_width=20, column_masks=1, column_width=3),
     ),
     backend=BackendConfig(fold_models=0),
 )

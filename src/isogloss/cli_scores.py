@@ -1,7 +1,8 @@
-"""`isogloss calibrate` and `isogloss fuse`: any system's score files into log-likelihoods. A thin cover of the stages."""
+"""`isogloss calibrate`, `fuse`, `evaluate`, `report`, `compare`: what is done with scores. A thin cover of the stages."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
@@ -90,7 +91,75 @@ def fuse(
     wrote(fuse(trials, scores, out, apply=sets, recordings=recordings))
 
 
+def evaluate(
+    trials: Annotated[Path, typer.Option(help="lines `language utterance target|nontarget`, or a NIST LRE key")],
+    scores: Annotated[
+        Path, typer.Option(help="lines `language utterance score`, or a matrix with a header line (OLR, NIST LRE)")
+    ],
+    json_out: Annotated[Path | None, typer.Option("--json", help="file to write; default: print")] = None,
+    recordings: Annotated[
+        Path | None, typer.Option(help="lines `utterance recording` (utt2spk): 95 % intervals over recordings")
+    ] = None,
+    missing: Annotated[
+        str, typer.Option(help="trials without score: reject (counted as missed, with a warning) or error")
+    ] = "reject",
+) -> None:
+    """Cavg (as OLR and NIST define it, minimum, actual), EER, Cllr, accuracy … of any system's scores."""
+    from isogloss.stages.evaluate import evaluate_trials
+    from isogloss.stages.ledger import write_json
+
+    if missing not in ("reject", "error"):
+        raise IsoglossError(f"--missing {missing}: expected reject or error")
+    figures = evaluate_trials(trials, scores, recordings, missing)  # type: ignore[arg-type]  # checked above
+    if json_out is None:
+        print(json.dumps(figures, indent=1, ensure_ascii=False))
+    else:
+        write_json(json_out, figures)
+        wrote(json_out)
+
+
+def report(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            help="folders of a recipe's runs, such as OUT/seed1024 OUT/seed1025 OUT/scored, measured anew; or one metrics.json "
+            "as it is"
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="folder to write; default: the run's report/, or one beside the runs; beside metrics.json"),
+    ] = None,
+) -> None:
+    """One page that needs nothing else: tables with intervals over all seeds, curves, confusions, worst errors, provenance."""
+    from isogloss.stages.report import report_runs
+
+    wrote(report_runs(runs, out))
+
+
+def compare(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(help="folders of a recipe's runs, such as OUT/seed1024 OUT/seed1025-gmm OUT/scored/networks"),
+    ],
+    condition: Annotated[list[str], typer.Option(help="full, short, channel, open …; may be repeated")] = ["full"],
+    backend: Annotated[list[str], typer.Option(help="head, olr2020 …; may be repeated")] = ["head"],
+    json_out: Annotated[
+        Path | None, typer.Option("--json", help="file to write besides: a list, one for each condition and back end")
+    ] = None,
+) -> None:
+    """Systems and label sources over several seeds, with intervals, and their paired differences with p-values."""
+    from isogloss.stages.compare import compare, table
+    from isogloss.stages.ledger import write_json
+
+    compared = [compare(runs, one, name) for name in backend for one in condition]
+    print("\n\n".join(map(table, compared)))
+    if json_out is not None:
+        write_json(json_out, compared)
+        wrote(json_out)
+
+
 def add_to(app: typer.Typer) -> None:
     """Commands of the top level, but of a file of their own."""
-    app.command()(calibrate)
-    app.command()(fuse)
+    for command in (calibrate, fuse, evaluate, report, compare):
+        app.command()(command)

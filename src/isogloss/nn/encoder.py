@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from torch import Tensor, nn
 
 from isogloss.types import IsoglossError
 
 
-class Encoder(nn.Module):
+class Encoder(nn.Module, ABC):
     """M_e: `SubClass(feature_dim, width)`; says how wide its frames are (`out_dim`) and computes them (`frames`).
 
     Shape: features [B, T, D], mask [B, T] bool (True: a real frame) or None → [B, out_dim, T]. As many frames out as in,
@@ -33,9 +35,9 @@ class Encoder(nn.Module):
             x = x.masked_fill(~mask.unsqueeze(1), 0)
         return self.frames(x, mask)
 
+    @abstractmethod
     def frames(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """[B, D, T], zero where masked → [B, out_dim, T], zero where masked."""
-        raise NotImplementedError
 
 
 def channels_in_groups(width: int, groups: int, encoder: str) -> int:

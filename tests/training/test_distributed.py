@@ -10,10 +10,10 @@ from torch import nn
 
 from isogloss.config import override
 from isogloss.losses import AMSoftmax, MultitaskLoss, PhonemeAwareMargin
+from isogloss.nn.global_norm import convert
 from isogloss.nn.multitask import MultitaskNetwork
 from isogloss.training.distributed import Processes
 from isogloss.training.loss_batch import LossBatch, Objective
-from isogloss.training.sync_norm import convert
 from isogloss.types import Batch, IsoglossError
 
 MARGINS = {

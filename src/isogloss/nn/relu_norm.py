@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from isogloss.nn.global_norm import GlobalBatchNorm1d, move_running_statistics, of_everyone, statistics_of_all
 from isogloss.types import IsoglossError
 
 SUMMED = {torch.bfloat16: 512}  # rows summed at a time; 128 in types that have digits to lose
@@ -18,22 +19,21 @@ CACHED = 2048  # rows at a time that stay in the cache
 def relu_norm(z: Tensor, norm: nn.BatchNorm1d) -> Tensor:
     """norm(relu(z)) for a `norm` in training, without scale and shift; its running statistics move as if it were called.
 
-    Shape: z [N, C], which is overwritten → [N, C]. Once differentiable. A subclass, such as batch normalisation over several
-    processes, is itself called.
+    Shape: z [N, C], which is overwritten → [N, C]. Once differentiable. Over all processes' rows for a GlobalBatchNorm1d; any
+    other subclass is itself called.
 
     Errors: IsoglossError for a single row, which has no variance.
     """
-    if type(norm) is not nn.BatchNorm1d or norm.num_batches_tracked is None:
+    together = type(norm) is GlobalBatchNorm1d
+    if type(norm) is not nn.BatchNorm1d and not together:
         out: Tensor = norm(torch.relu(z))
         return out
-    if len(z) < 2:
+    if len(z) < 2 and not together:
         raise IsoglossError(
             "batch normalisation over a single value per channel; expected 2 at least: "
             "train on larger batches, or call network.eval() to use the network"
         )
-    norm.num_batches_tracked.add_(1)
-    momentum = 1.0 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum  # None: a plain mean
-    out = _ReluNorm.apply(z, norm.running_mean, norm.running_var, momentum, norm.eps)
+    out = _ReluNorm.apply(z, norm, together)
     return out
 
 
@@ -41,31 +41,41 @@ class _ReluNorm(torch.autograd.Function):
     """y = (relu(z) − mean)/sqrt(variance + eps). y says all: z ≤ 0 where it is least, and x̂ of the gradient is y."""
 
     @staticmethod
-    def forward(ctx: Any, z: Tensor, running_mean: Tensor, running_var: Tensor, momentum: float, eps: float) -> Tensor:
+    def forward(ctx: Any, z: Tensor, norm: nn.BatchNorm1d, together: bool) -> Tensor:
         mean, variance = _relu_and_statistics(z)
-        running_mean.lerp_(mean.to(running_mean.dtype), momentum)
-        running_var.lerp_((variance * (len(z) / (len(z) - 1))).to(running_var.dtype), momentum)
-        y = z.detach()
-        for rows in y.split(
-            CACHED
-        ):  # in place: a second tensor of this size for every layer would be half of all memory
-            rows.copy_(F.batch_norm(rows, mean, variance, eps=eps))
-        least = F.batch_norm(torch.zeros_like(z[:1]), mean, variance, eps=eps)  # [1, C]: bit for bit what 0 became
-        ctx.save_for_backward(y, least, torch.rsqrt(variance + eps))
+        count: Tensor | int = len(z)
+        if together:
+            mean, variance, count = statistics_of_all(mean, variance, len(z))
+        move_running_statistics(norm, mean, variance, count)
+        y, ctx.eps, ctx.count, ctx.together = z.detach(), norm.eps, count, together
+        # in place: a second tensor of this size for every layer would be half of all memory
+        for rows in y.split(CACHED):
+            rows.copy_(F.batch_norm(rows, mean, variance, eps=norm.eps))
+        least = F.batch_norm(torch.zeros_like(z[:1]), mean, variance, eps=norm.eps)  # [1, C]: bit for bit what 0 became
+        ctx.save_for_backward(y, least, variance)
         return y
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
-        y, least, scale = ctx.saved_tensors
-        of_z: Tensor = torch.ops.aten.native_batch_norm_backward(
-            gradient.contiguous(), y, scale, None, None, torch.zeros_like(scale), torch.ones_like(scale), True, 0.0,
-            [True, False, False],
-        )[0]  # fmt: skip
-        for of_rows, rows in zip(of_z.split(CACHED), y.split(CACHED), strict=True):
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        """With g the gradient: (g − mean(g) − y·mean(g·y))/sqrt(variance + eps) where z > 0, means over all rows."""
+        y, least, variance = ctx.saved_tensors
+        gradient, one, zero = gradient.contiguous(), torch.ones_like(variance), torch.zeros_like(variance)
+        # as the gradients of a scale and a shift nobody has, the sums of g·y and of g
+        _, with_y, alone = torch.ops.aten.native_batch_norm_backward(
+            gradient, y, one, zero, one, None, None, False, 0.0, [False, True, True]
+        )
+        sums = torch.stack([with_y, alone])
+        if ctx.together:
+            sums = of_everyone(sums).sum(dim=0)
+        with_y, alone = sums / ctx.count
+        with_y = with_y.neg_().to(y.dtype)
+        of_z = torch.empty_like(gradient)
+        for of_rows, g, rows in zip(of_z.split(CACHED), gradient.split(CACHED), y.split(CACHED), strict=True):
+            normalised = F.batch_norm(torch.addcmul(g, rows, with_y), alone, variance, eps=ctx.eps)
             # a factor of 0 or 1 in the gradient's own type: with masks of bool torch is many times slower
-            of_rows.mul_(torch.gt(rows, least, out=torch.empty_like(rows)))
-        return of_z, None, None, None, None
+            torch.mul(normalised, torch.gt(rows, least, out=torch.empty_like(rows)), out=of_rows)
+        return of_z, None, None
 
 
 def _relu_and_statistics(z: Tensor) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 
-from isogloss.training.sync_norm import convert
+from isogloss.nn.global_norm import convert
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 

@@ -3,7 +3,7 @@
     L = 1/N Σ_chunks l_i + α · 1/M Σ_frames l_t        (eq. 9 to 11)
 
 N chunks and M labelled frames are the whole loss batch's, so a part with n and m of them counts n/N and m/M of its means;
-p (eq. 13) is normalised over the whole too. Over processes that is exact, batch normalisation included (sync_norm). Of parts
+p (eq. 13) is normalised over the whole too. Over processes that is exact, batch normalisation included (global_norm). Of parts
 taken one after another each has batch-norm statistics of its own; all else is exact there too.
 """
 

@@ -1,16 +1,17 @@
 """Cross-fitted enrolment: what fold models are trained on, how their embeddings are mapped, and that back ends enrol on them."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 
 from isogloss.backends import make_backend
-from isogloss.config import BackendConfig, override
+from isogloss.config import BackendConfig, EvaluateConfig, override
 from isogloss.corpora import manifest
 from isogloss.stages.backend import backend, read_backend
 from isogloss.stages.crossfit import Similarity, crossfit
-from isogloss.stages.extract import Embeddings
+from isogloss.stages.extract import Embeddings, extract
 from isogloss.stages.prepare import read_split
 from isogloss.stages.recipe import run_recipe
 from isogloss.systems import TABLE_1
@@ -57,14 +58,18 @@ def test_every_training_utterance_is_embedded_by_a_network_that_has_not_seen_it(
 def test_back_ends_enrol_on_both_and_say_so(ran):
     out, _ = ran
     folder = out / "seed1024" / "system1" / "fold0"
-    seen = Embeddings.load(folder / "embeddings" / "enrol.npz")
+    seen, copies = (Embeddings.load(folder / "embeddings" / f"{name}.npz") for name in ("enrol", "enrol.copies"))
+    assert copies.utterances == seen.utterances  # at speed 0.9; 1.0 is no other sound
+    assert not np.allclose(copies.far, seen.far)
     with np.load(folder / "crossfit" / "unseen.npz") as arrays:
-        far, languages = np.concatenate([seen.far.astype(float), arrays["far"]]), arrays["languages"].tolist()
-    expected = make_backend("olr2020").fit(far, seen.languages + languages)
+        far = np.concatenate([seen.far.astype(float), copies.far.astype(float), arrays["far"]])
+        languages = seen.languages + copies.languages + arrays["languages"].tolist()
+    expected = make_backend("olr2020").fit(far, languages)
     probe = np.random.default_rng(0).normal(size=(5, 8))
     assert np.allclose(read_backend(folder / "backend" / "olr2020.npz").loglik(probe), expected.loglik(probe))
     assert json.loads((folder / "backend" / "stage.json").read_text())["enrolment"].startswith("cross-fitted")
-    assert "cross-fitted: embedded by the network" in (out / "seed1024" / "report" / "report.html").read_text()
+    page = (out / "seed1024" / "report" / "report.html").read_text()
+    assert "and their training copies (cross-fitted: embedded by the network" in page
 
 
 def test_a_second_run_trains_nothing(ran):
@@ -74,12 +79,17 @@ def test_a_second_run_trains_nothing(ran):
     assert before == {path: path.stat().st_mtime_ns for path in before}
 
 
-def test_without_it_a_back_end_enrols_on_the_seen_alone(ran, tmp_path):
+def test_without_them_a_back_end_enrols_on_the_seen_alone(ran, tmp_path):
     out, _ = ran
     folder = out / "seed1024" / "system1" / "fold0"
-    made = backend(folder / "embeddings", folder / "model", tmp_path / "seen", BackendConfig(names=("olr2020",)))
+    shutil.copytree(folder / "embeddings", tmp_path / "embeddings")
+    config = EvaluateConfig(short_frames=40, enrol_copies=False)
+    embeddings = extract(out / "data", out / "frames", folder / "model", tmp_path / "embeddings", config, "fold0")
+    assert not (embeddings / "enrol.copies.npz").exists()  # left over from the call before
+    made = backend(embeddings, folder / "model", tmp_path / "seen", BackendConfig(names=("olr2020",)))
     about = json.loads((made / "stage.json").read_text())
-    assert about["enrolment"] is None and about["enrolled"] == len(read_split(out / "data", "fold0").train)
+    num_train = len(read_split(out / "data", "fold0").train)
+    assert about["enrolment"] is None and about["copies"] == 0 and about["enrolled"] == num_train
 
 
 def test_an_enrolment_set_of_its_own_needs_none(ran, tmp_path):

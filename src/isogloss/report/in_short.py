@@ -31,21 +31,16 @@ def enrolment_lines(run: RunSummary) -> list[str]:
         if enrolment is None:
             continue
         total = sum(enrolment.by_language.values())
+        text = f"All back ends but the network's own head were enrolled on {total:,} utterances"
+        if enrolment.copies:
+            text += " and their training copies"
         if enrolment.how:
-            text = f"All back ends but the network's own head were enrolled on {total:,} utterances ({enrolment.how})"
-        elif enrolment.num_seen is None:
-            text = f"All back ends but the network's own head were enrolled on {total:,} utterances"
+            text += f" ({enrolment.how})"
         elif enrolment.num_seen == 0:
-            text = (
-                f"All back ends but the network's own head were enrolled on {total:,} utterances that the network "
-                "was not trained on"
-            )
-        else:
+            text += " that the network was not trained on"
+        elif enrolment.num_seen is not None:
             which = "all" if enrolment.num_seen == total else f"{enrolment.num_seen:,}"
-            text = (
-                f"All back ends but the network's own head were enrolled on {total:,} utterances, {which} of which the network "
-                "was trained on: what it knows by heart misleads a back end"
-            )
+            text += f", {which} of which the network was trained on: what it knows by heart misleads a back end"
         said.setdefault(text, []).append(system.id)
     if len(said) <= 1:
         return [f"{text}." for text in said]

@@ -23,6 +23,7 @@ class Enrolment(Part):
 
     by_language: dict[str, int] = Field(default={})
     num_seen: int | None = None  # utterances that the network was trained on, too
+    copies: bool = False  # their training copies too
     how: str | None = None  # in the back end's words
     calibrated: list[str] | None = None  # back ends, on the validation utterances
 

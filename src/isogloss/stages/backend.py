@@ -14,7 +14,7 @@ from isogloss.backends import Backend, Head, load_backend, make_backend, unit_le
 from isogloss.config import BackendConfig
 from isogloss.losses import ASoftmax, CosineHead
 from isogloss.stages.crossfit import FILE as CROSSFIT
-from isogloss.stages.extract import Embeddings
+from isogloss.stages.extract import COPIES, Embeddings
 from isogloss.stages.ledger import done, is_done, replacing, stamp
 from isogloss.stages.validation import calibrate_on_validation, calibration_of
 from isogloss.training import trained
@@ -25,17 +25,18 @@ EMBEDDING_OF = defaultdict(lambda: "far", head="near")  # which embedding a back
 
 
 def backend(embeddings: Path, model: Path, out: Path, config: BackendConfig, unseen: Path | None = None) -> Path:
-    """Fit on embeddings/enrol.npz, and on the unseen ones of `crossfit`'s folder if there is one; returns `out` with <name>.npz
-    and, calibrated on the validation utterances, <name>.calibration/ each. `head` is the network's own output layer, which needs no
-    enrolment.
+    """Fit on embeddings/enrol.npz, on enrol.copies.npz if there is one and on `crossfit`'s unseen ones if given; returns `out` with
+    <name>.npz and, calibrated on the validation utterances, <name>.calibration/ each. `head` is the network's own output layer,
+    which needs no enrolment.
     """
     work = stamp("backend", config, embeddings, model, *([unseen] if unseen else []))
     if is_done(out, work):
         return out
-    enrol = Embeddings.load(embeddings / "enrol.npz")
-    languages = [language for language, spoken in zip(enrol.languages, enrol.spoken, strict=True) if spoken]
-    far = enrol.far[enrol.spoken].astype(np.float64)
-    how = None
+    far, languages = _spoken(embeddings / "enrol.npz")
+    copies, how = 0, None
+    if (made_of_them := embeddings / f"{COPIES}.npz").exists():
+        more, their_languages = _spoken(made_of_them)
+        far, languages, copies = np.concatenate([far, more]), languages + their_languages, len(more)
     if unseen:
         with np.load(unseen / CROSSFIT, allow_pickle=False) as arrays:
             far = np.concatenate([far, arrays["far"]])
@@ -66,7 +67,13 @@ def backend(embeddings: Path, model: Path, out: Path, config: BackendConfig, uns
             ", ".join(uncalibrated),
         )
     return done(
-        out, work, enrolled=len(languages), languages=sorted(set(languages)), calibrated=calibrated, enrolment=how
+        out,
+        work,
+        enrolled=len(languages),
+        copies=copies,
+        languages=sorted(set(languages)),
+        calibrated=calibrated,
+        enrolment=how,
     )
 
 
@@ -75,6 +82,13 @@ def read_backend(path: Path) -> Backend:
         raise IsoglossError(f"{path} is not there; run `isogloss backend` first")
     with np.load(path, allow_pickle=False) as arrays:
         return load_backend(dict(arrays))
+
+
+def _spoken(path: Path) -> tuple[np.ndarray, list[str]]:
+    """The paper's embeddings [U, E] float64 of those that have one, and their languages."""
+    found = Embeddings.load(path)
+    languages = [language for language, spoken in zip(found.languages, found.spoken, strict=True) if spoken]
+    return found.far[found.spoken].astype(np.float64), languages
 
 
 def _head(model: trained.Trained) -> Head:

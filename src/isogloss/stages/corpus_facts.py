@@ -16,8 +16,9 @@ from isogloss.stages.runs import TrainedSystem, data_of
 
 
 def enrolment(system: TrainedSystem) -> dict[str, Any] | None:
-    """{by_language: utterances enrolled, num_seen: how many of them the network was trained on, how: what the back end
-    says of it, calibrated: back ends whose scores are}, of all splits of one seed together; None where the embeddings are gone.
+    """{by_language: utterances enrolled, num_seen: how many of them the network was trained on, copies: whether their copies were
+    enrolled too, how: what the back end says of it, calibrated: back ends whose scores are}, of all splits of one seed together;
+    None where the embeddings are gone.
     """
     folders = next(iter(system.seeds.values()))
     data = data_of(system)
@@ -38,6 +39,7 @@ def enrolment(system: TrainedSystem) -> dict[str, Any] | None:
     return {
         "by_language": dict(sorted(Counter(language_of.values()).items())),
         "num_seen": len(seen) if splits else None,
+        "copies": back_ends.get("copies", 0) > 0,
         "how": back_ends.get("enrolment"),
         "calibrated": back_ends.get("calibrated"),
     }

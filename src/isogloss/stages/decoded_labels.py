@@ -26,7 +26,7 @@ from isogloss.phones.hmm.labeller import MODEL_FILES, SAMPLE_RATE, Labeller, Lab
 from isogloss.phones.hmm.model import PhoneModel
 from isogloss.phones.imports import fit_to_frames
 from isogloss.stages.clips import FileTask, clips_by_file, in_workers
-from isogloss.stages.features import speed_copies, speed_copy, speed_of, training_keys
+from isogloss.stages.features import speed_copies, speed_copy, speed_of, training_keys, utterance_of
 from isogloss.stages.label_source import Corpus, LabelSource
 
 logger = logging.getLogger(__name__)
@@ -141,7 +141,7 @@ def _tasks(corpus: Corpus, wanted: Sequence[str], model: Path, options: LabelOpt
             model,
             options,
         )
-        for recording in dict.fromkeys(recording_of[key.partition("#")[0]] for key in wanted)
+        for recording in dict.fromkeys(recording_of[utterance_of(key)] for key in wanted)
     ]
 
 

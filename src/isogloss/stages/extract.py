@@ -12,11 +12,13 @@ from rich.progress import track
 
 from isogloss.config import EvaluateConfig, FeaturesConfig
 from isogloss.frontend.store import Store
-from isogloss.stages.features import open_frames, telephone_key
+from isogloss.stages.features import changed_copies, open_frames, telephone_key, utterance_of
 from isogloss.stages.ledger import done, is_done, replacing, stamp
 from isogloss.stages.prepare import read_cuts, read_split
 from isogloss.training import trained
 from isogloss.types import OUT_OF_SET, IsoglossError
+
+COPIES = "enrol.copies"  # the file of the enrolment utterances' training copies, which are no test condition
 
 
 @dataclass(frozen=True)
@@ -50,14 +52,14 @@ class Embeddings:
 
 
 def extract(prepared: Path, frames: Path, model: Path, out: Path, config: EvaluateConfig, split: str) -> Path:
-    """Embed the utterances of `split`: out/{enrol,valid,valid_short,full,short,channel,out_of_set}.npz; returns `out`.
+    """Embed the utterances of `split`: out/{enrol,enrol.copies,valid,valid_short,full,short,channel,out_of_set}.npz; returns `out`.
 
     Test clips that the corpus gives a condition make (or replace) the file of that name; the rest are `full`, cut to
     their first `short_frames` voiced frames `short`, and through a telephone `channel`.
     """
     work = stamp(
         "extract",
-        {"short_frames": config.short_frames, "conditions": config.conditions},
+        {key: getattr(config, key) for key in ("short_frames", "conditions", "enrol_copies")},
         prepared,
         frames,
         model,
@@ -73,25 +75,30 @@ def extract(prepared: Path, frames: Path, model: Path, out: Path, config: Evalua
     for name in chosen.test:
         recorded[about[name].custom.get("condition") or "full"].append(name)
     ordinary = recorded["full"]
-    # file → (utterances, through the telephone, frames kept)
-    wanted: dict[str, tuple[list[str], bool, int | None]] = {
-        "enrol": (chosen.enrol, False, None),
-        "valid": (chosen.valid, False, None),
-        "valid_short": (chosen.valid, False, config.short_frames),
+    front_end = FeaturesConfig(**store.meta["config"])
+    wanted: dict[str, tuple[list[str], int | None]] = {  # file → (store keys, frames kept)
+        "enrol": (chosen.enrol, None),
+        "valid": (chosen.valid, None),
+        "valid_short": (chosen.valid, config.short_frames),
     }
+    if config.enrol_copies and chosen.enrols_on_training:
+        wanted[COPIES] = ([key for name in chosen.enrol for key in changed_copies(name, front_end)], None)
     if "short" in config.conditions:
-        wanted["short"] = (ordinary, False, config.short_frames)
-    if "channel" in config.conditions and FeaturesConfig(**store.meta["config"]).channel:
-        wanted["channel"] = (ordinary, True, None)
+        wanted["short"] = (ordinary, config.short_frames)
+    if "channel" in config.conditions and front_end.channel:
+        wanted["channel"] = ([telephone_key(name) for name in ordinary], None)
     if "open" in config.conditions and chosen.out_of_set:
-        wanted["out_of_set"] = (chosen.out_of_set, False, None)
-    wanted |= {name: (clips, False, None) for name, clips in recorded.items()}  # real recordings before made ones
+        wanted["out_of_set"] = (chosen.out_of_set, None)
+    wanted |= {name: (clips, None) for name, clips in recorded.items()}  # real recordings before made ones
     wanted = {name: of for name, of in wanted.items() if of[0]}
-    for name, (utterances, telephone, keep) in wanted.items():
-        keys = [telephone_key(u) if telephone else u for u in utterances]
+    for name, (keys, keep) in wanted.items():
+        utterances = [utterance_of(key) for key in keys]
         languages = [OUT_OF_SET if about[u].custom["out_of_set"] else about[u].language for u in utterances]
         recordings = [about[u].custom["recording"] for u in utterances]
         _embed(network, store, keys, keep, utterances, languages, recordings, f"embed {name}").save(out / f"{name}.npz")
+    for path in out.glob("*.npz"):  # of an earlier run with other options
+        if path.stem not in wanted:
+            path.unlink()
     return done(out, work, files=sorted(wanted))
 
 

@@ -84,6 +84,16 @@ def training_keys(utterance: str, config: FeaturesConfig) -> list[str]:
     return [*(training_key(utterance, speed) for speed in config.speeds), *augmented]
 
 
+def changed_copies(utterance: str, config: FeaturesConfig) -> list[str]:
+    """Store keys of the training copies that sound other than the clip: all but the one at its own speed."""
+    return [key for key in training_keys(utterance, config) if key != training_key(utterance, 1.0)]
+
+
+def utterance_of(key: str) -> str:
+    """Whose version a store key names."""
+    return key.partition("#")[0]
+
+
 def training_key(utterance: str, speed: float) -> str:
     """Of a speed copy."""
     return f"{utterance}#sp{speed}"
@@ -106,7 +116,7 @@ def speed_of(key: str) -> float:
 def speed_copy(key: str, config: FeaturesConfig) -> str:
     """Of a training copy's key: that of the speed copy of the same clip whose speed is nearest; a speed copy's own."""
     speed = speed_of(key)
-    return training_key(key.partition("#")[0], min(config.speeds, key=lambda other: abs(np.log(other / speed))))
+    return training_key(utterance_of(key), min(config.speeds, key=lambda other: abs(np.log(other / speed))))
 
 
 def speed_copies(name: str, samples: np.ndarray, config: FeaturesConfig) -> Iterator[tuple[str, np.ndarray]]:

@@ -11,7 +11,7 @@ import numpy as np
 from isogloss.config import PhonesConfig
 from isogloss.frontend.augment import labels_at_speed
 from isogloss.phones.imports import fit_to_frames, imported, label_files, last_part, names_in
-from isogloss.stages.features import speed_of
+from isogloss.stages.features import speed_of, utterance_of
 from isogloss.stages.label_source import Corpus, LabelSource
 from isogloss.types import IsoglossError
 
@@ -41,7 +41,7 @@ def from_import(corpus: Corpus, config: PhonesConfig) -> LabelSource:
 
     def labels(keys: Sequence[str]) -> Iterator[np.ndarray]:
         for key in keys:
-            name = key.partition("#")[0]
+            name = utterance_of(key)
             if name not in named:
                 yield corpus.unlabelled(key)
                 continue

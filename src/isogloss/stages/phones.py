@@ -18,7 +18,7 @@ from isogloss.phones.segments import Inventory, Segment, segments_to_labels
 from isogloss.phones.silence import SILENCES
 from isogloss.stages import decoded_labels, imported_labels
 from isogloss.stages.clips import map_clips
-from isogloss.stages.features import open_frames, speed_of
+from isogloss.stages.features import open_frames, speed_of, utterance_of
 from isogloss.stages.label_source import Corpus, LabelSource, MakeSource
 from isogloss.stages.ledger import done, is_done, stamp
 from isogloss.stages.prepare import read_cuts, read_splits
@@ -97,7 +97,7 @@ def _from_segments(
     def labels(keys: Sequence[str]) -> Iterator[np.ndarray]:
         for key in keys:
             voiced = corpus.stores.voiced[key]
-            of_clip = segments.get(key.partition("#")[0], [])
+            of_clip = segments.get(utterance_of(key), [])
             yield segments_to_labels(of_clip, len(voiced), inventory, speed_of(key))[voiced]
 
     return LabelSource(inventory.num_pdfs, inventory.pdf_names(), labels, about or {})
@@ -110,7 +110,7 @@ def _from_teacher(corpus: Corpus, config: PhonesConfig) -> LabelSource:
     taught = {cut.id: _alignment(cut) for cut in corpus.cuts if cut.supervisions[0].language == config.teacher_language}
     aligned = _from_segments(taught, corpus, config)
     frames, trained = corpus.stores.frames, corpus.trained()
-    keys = [key for key in frames if (name := key.partition("#")[0]) in taught and name in trained]
+    keys = [key for key in frames if (name := utterance_of(key)) in taught and name in trained]
     pairs = ((frames[key], labels) for key, labels in zip(keys, aligned.labels(keys), strict=True))
     model, accuracy = teacher.train(pairs, aligned.num_pdfs, config.teacher_epochs, config.seed)
     about = {"teacher_language": config.teacher_language, "teacher_frame_accuracy": round(accuracy, 4)}

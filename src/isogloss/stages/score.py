@@ -10,7 +10,7 @@ from isogloss.config import EvaluateConfig
 from isogloss.metrics import read_scores, write_scores, write_trials
 from isogloss.stages.backend import EMBEDDING_OF, read_backend
 from isogloss.stages.calibrate import OUT_OF_FOLD, read_calibration
-from isogloss.stages.extract import Embeddings
+from isogloss.stages.extract import COPIES, Embeddings
 from isogloss.stages.ledger import done, is_done, stamp, write_json
 from isogloss.stages.validation import FILES as VALIDATION
 from isogloss.stages.validation import calibration_of
@@ -20,7 +20,7 @@ from isogloss.types import Scores
 def conditions(embeddings: Path) -> dict[str, list[Path]]:
     """Condition → the embedding files it is tested on. `open` is the ordinary test and the unknown languages together,
     `enrol` the training utterances themselves: how much better they fare than `full` is what was learnt by heart."""
-    files = {path.stem: [path] for path in sorted(embeddings.glob("*.npz"))}
+    files = {path.stem: [path] for path in sorted(embeddings.glob("*.npz")) if path.stem != COPIES}
     unknown = files.pop("out_of_set", None)
     known = files.get("open") or files.get("full")
     if unknown and known:

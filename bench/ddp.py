@@ -97,7 +97,7 @@ def work(index: int, port: int, options: argparse.Namespace) -> None:
             step()
         return (time.perf_counter() - wall) / options.steps, (time.process_time() - cpu) / options.steps
 
-    for step in (plain, ddp, plain, ddp):  # memory, and DDP's order of buckets
+    for step in (plain, ddp) * 4:  # until all memory is there, and DDP's order of buckets
         step()
     blocks = [[*measured(plain), *measured(ddp)] for _ in range(options.blocks)]
     means = processes.sum(torch.tensor(blocks)) / options.processes

@@ -8,7 +8,7 @@ plain is our network with its layers called as they stand in torch (Conv1d, ReLU
 ours is the network as `isogloss train` runs it, freed memory kept.
 
 Each row is made in fresh processes, in turns, so that a slower hour of a shared machine falls on all: in each, after a step
-or two to warm up, the matrix rate and a step alternate. Shown are medians; × is by ASV-Subtools. A step's arithmetic is
+to warm up, or as many as it takes until no more memory is asked for where it is kept, the matrix rate and a step alternate. Shown are medians; × is by ASV-Subtools. A step's arithmetic is
 counted from our layers, which multiply no masked zeros (2 operations per multiply-add, backward = 2 × forward but for the
 first layer's input); the share is of the operations per CPU second that the processor reaches in a product. Peak memory is
 that of the process, torch itself included. The errors are relative, of the first step's loss and gradient, from those of the
@@ -31,6 +31,7 @@ from typing import Any
 
 FRAMES, DIM, LANGUAGES, ALPHA = 100, 23, 10, 0.3
 ERROR_BATCH = 16
+WARM_UP, SETTLED = 8, 100  # steps at most; page faults of a step whose memory is all there
 BASELINE = "ASV-Subtools"
 ROWS = {BASELINE: "fp32", "plain, fp32": "fp32", "ours, fp32": "fp32", "plain, bf16": "bf16", "ours, bf16": "bf16"}
 
@@ -202,10 +203,12 @@ def measure(row: str, width: int, pdfs: int, batch: int, steps: int) -> dict[str
         torch.nn.utils.clip_grad_norm_(parameters, 10.0)
         optimiser.step()
 
-    for _ in range(
-        2 if kept else 1
-    ):  # the optimiser's state is new in the first; memory that is kept grows in the second
+    # the optimiser's state is new in the first; memory that is kept still grows in the next few, which a run of thousands forgets
+    for _ in range(WARM_UP if kept else 1):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
         step()
+        if resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before < SETTLED:
+            break
     walls, cpus, rates = [], [], []
     rate = matrix_rate(ROWS[row] == "bf16")
     for _ in range(steps):

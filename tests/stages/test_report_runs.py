@@ -195,11 +195,17 @@ def test_rows_without_networks_alone_and_beside_one(runs, scored, tmp_path, meas
 
 
 def test_vl16_best_ends_in_one_page_of_all_its_rows(tmp_path, monkeypatch):
-    """What trains and decodes is left out; the seeds' scores are there as if they had."""
+    """What trains and decodes is left out; the networks' scores are there as if they had."""
+    encoders = []
 
     def trained(items, out, systems, config, *, usual_source, **_):
+        encoders.append(config.train.encoder)
         run = write_run(out / f"seed{config.train.seed}", usual_source, config.train.seed)
-        scores = run / "system2" / "fold0" / "scores"
+        folder = (run / "system2").rename(run / f"system{systems[0].id}") / "fold0"
+        about = json.loads((folder / "model" / "model.json").read_text())
+        about["system"] |= {"id": systems[0].id, "label": systems[0].label}
+        (folder / "model" / "model.json").write_text(json.dumps(about))
+        scores = folder / "scores"
         shutil.copytree(scores / "head", scores / best_recipe.BACKEND)
         return Results(run / "report" / "metrics.json", run / "report" / "report.html", run / "model.isogloss")
 
@@ -220,11 +226,13 @@ def test_vl16_best_ends_in_one_page_of_all_its_rows(tmp_path, monkeypatch):
     run = load_run(made.with_name("metrics.json"))
     assert [(row.id, row.scored_by, row.seeds) for row in run.systems] == [
         ("2", None, [1, 2, 3]),
+        ("2-dtdnn", None, [4, 5, 6]),
         ("networks", "fusion", None),
         ("networks+phones", "fusion", None),
         ("phones", "fusion", None),
     ]
     assert all(row.result("head", "full") for row in run.systems)
+    assert encoders == 3 * ["etdnn"] + 3 * ["dtdnn"]
 
 
 def test_scores_of_nobody_knows_what_are_named(runs, tmp_path):

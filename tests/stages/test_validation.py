@@ -55,6 +55,7 @@ def test_whole_and_short_validation_clips_make_a_scale_by_duration(folders):
     )  # too sure, most of all when short
     assert about["out_of_fold"]["cllr"] < 0.6 * about["before"]["cllr"]
     assert open_set.rate == "reject" and open_set.known_rejected == pytest.approx(0.1, abs=0.01)
+    assert open_set.num_known == 120  # the whole ones
 
 
 def test_cosines_become_as_sure_as_they_are_right(folders):

@@ -29,5 +29,5 @@ class BackendConfig(StageConfig):
         0.05,
         gt=0,
         lt=1,
-        description="share of validation utterances that the packed model may call unknown; null: it never says so",
+        description="share of whole validation utterances that the packed model may call unknown; null: it never says so",
     )

@@ -39,7 +39,7 @@ def calibrate_on_validation(
     """Fit on embeddings/valid.npz and valid_short.npz and write the folder `out`; False where there are too few utterances.
 
     kind: which embedding the back end takes. enrolled: language of every enrolment utterance; log-posteriors of a logistic
-    regression carry their shares. reject: share of utterances of enrolled languages that may be called unknown.
+    regression carry their shares. reject: share of whole utterances of enrolled languages that may be called unknown.
     """
     parts = [Embeddings.load(path) for file in FILES if (path := embeddings / f"{file}.npz").exists()]
     heard = [part.spoken & np.isin(part.languages, fitted.languages) for part in parts]
@@ -73,8 +73,10 @@ def calibrate_on_validation(
             pull=COSINE_PULL if isinstance(scorer, Cosine) else 1.0,
         )
     open_set: OpenSet | None = None
-    if reject is not None and len(truth) + 1 >= 1 / reject:
-        open_set = choose_threshold(certainty(out_of_fold), rate="reject", at_most=reject)
+    num_whole = int(heard[0].sum())
+    if reject is not None and num_whole + 1 >= 1 / reject:
+        # of whole utterances alone: a second tells so little that a threshold which lets seconds pass stops nobody
+        open_set = choose_threshold(certainty(out_of_fold[:num_whole]), rate="reject", at_most=reject)
     key = dict(zip(utterances, languages, strict=True))
     before, after = (Scores(utterances, fitted.languages, scores) for scores in (loglik, out_of_fold))
     save_calibration(out, calibration, form, open_set, before, after, key, np.ones(len(truth), dtype=bool))

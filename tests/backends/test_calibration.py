@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from isogloss.backends.calibration import Calibration, folds
+from isogloss.backends.calibration import HALF_FRAMES, Calibration, folds
 from isogloss.backends.linear_logistic import OFFSET_PULL, SCALE_PULL, UnseenLanguage, fit_linear, likelihoods
 from isogloss.backends.logistic import log_softmax
 from isogloss.metrics import cllr
@@ -87,12 +87,12 @@ def test_the_scale_of_the_duration_form_follows_the_frames():
     rng = np.random.default_rng(5)
     loglik, truth = speech(20_000)
     frames = rng.integers(20, 3000, len(truth))
-    scale = 0.2 + 0.8 * frames / (frames + 300)
+    scale = 0.2 + 0.8 * frames / (frames + HALF_FRAMES)
     fitted = Calibration.fit(loglik / scale[:, None], truth, frames, languages=LANGUAGES, form="duration")
     np.testing.assert_allclose(fitted.scales, [0.2, 1.0], rtol=0.1)
     short, long = np.array([1]), np.array([10**6])
     row = np.array([[1.0, 0.0, 0.0, 0.0]])
-    for n, expected in [(short, 0.2), (long, 1.0), (np.array([300]), 0.6)]:
+    for n, expected in [(short, 0.2), (long, 1.0), (np.array([HALF_FRAMES]), 0.6)]:
         calibrated = fitted.apply(row, n)[0]
         assert calibrated[0] - calibrated[1] == pytest.approx(expected + fitted.offset[0] - fitted.offset[1], abs=0.08)
     # where all are of one length, what it says of others stays between that and nothing done

@@ -10,7 +10,7 @@ import soundfile
 
 import isogloss.runtime.identifier as identifier_module
 from isogloss.backends import Head
-from isogloss.backends.calibration import Calibration
+from isogloss.backends.calibration import HALF_FRAMES, Calibration
 from isogloss.frontend.frontend import FrontEnd
 from isogloss.runtime import load
 from isogloss.runtime.table import json_line
@@ -64,7 +64,7 @@ def test_calibrated_log_likelihoods_meet_the_priors(write_tiny, tiny):
     path = write_tiny(backend_state=biased.state(), calibration_state=calibration.state())
     prior = {"cmn": 0.1, "eng": 0.6, "kaz": 0.3}
     answer = load(path)(samples, 16000, priors=prior)
-    scale = 0.5 + (2.0 - 0.5) * frames / (frames + 300)
+    scale = 0.5 + (2.0 - 0.5) * frames / (frames + HALF_FRAMES)
     loglik = scale * expected_loglik(tiny, samples) + [0.3, 0.0, -0.3] + np.log(list(prior.values()))
     assert answer.probabilities == pytest.approx(dict(zip(LANGUAGES, softmax(loglik), strict=True)), rel=1e-3)
 

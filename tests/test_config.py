@@ -21,6 +21,9 @@ def test_an_unknown_key_names_the_nearest():
         ("train.width=0", "train.width"),
         ("train.width=wide", "train.width"),
         ("train.precision=fp16", "precision"),
+        ("train.cycles=[]", "cycles.*expected epochs of each cycle"),
+        ("train.cycles=[0]", "cycles.*expected epochs of each cycle"),
+        ("train.cycles=[-1, 3]", "cycles.*expected epochs of each cycle"),
     ],
 )
 def test_a_bad_value_says_which(assignment, message):

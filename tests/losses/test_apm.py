@@ -31,7 +31,8 @@ def test_apm_is_eq_12_to_16_with_p_normalised_over_the_batch(form: str) -> None:
         elif theta[y[i]] + P <= math.pi:
             rho = math.cos(theta[y[i]] + P)  # eq. 16
         else:
-            rho = math.cos(theta[y[i]]) - P * math.sin(P)  # the boundary rule
+            assert 2.34 < P < math.pi
+            rho = math.cos(theta[y[i]]) - 1 + math.cos(P)  # the boundary rule
         others = sum(math.exp(30 * math.cos(theta[j])) for j in range(C) if j != y[i])
         expected -= math.log(math.exp(30 * rho) / (math.exp(30 * rho) + others)) / B  # eq. 14
     assert loss(x, y, z).item() == pytest.approx(expected)
@@ -69,11 +70,41 @@ def test_the_margin_is_off_in_evaluation() -> None:
     loss = APMSoftmax(E, C).eval()
     x, y, z = sample()
     torch.testing.assert_close(loss(x, y, z), torch.nn.functional.cross_entropy(loss.head.logits(x), y))
-    torch.testing.assert_close(loss(x, y, None), loss(x, y, z))  # nor are phoneme logits needed
+    torch.testing.assert_close(loss(x, y), loss(x, y, z))  # nor are phoneme logits needed
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.filterwarnings("ignore:m . β·p can reach")
+def test_a_margin_past_pi_costs(preset: str) -> None:
+    """In a batch of two the paper's reading has P near 5, eq. 13 as printed up to 10: never a loss below that without margin."""
+    loss = APMSoftmax(E, C, form="aam", preset=preset)
+    x, y, z = (t[:2].float() if t.is_floating_point() else t[:2] for t in sample())
+    assert loss(x, y, z).item() > loss.head(x, y).item()
+    if preset != "literal_scaled":
+        assert loss.margin(z).total.max() > math.pi
+
+
+@pytest.mark.parametrize("form", ["am", "aam"])
+def test_padded_frames_are_masked(form: str) -> None:
+    loss = APMSoftmax(E, C, form=form, preset="literal", beta=0.1).double()
+    x, y, z = sample()
+    padded = torch.cat([z, 9 * torch.eye(K, dtype=z.dtype).expand(B, K, K)], dim=1)  # K frames of a branch that is sure
+    mask = torch.arange(T + K).expand(B, -1) < T
+    torch.testing.assert_close(loss(x, y, padded, mask), loss(x, y, z))
+    assert loss(x, y, padded) > loss(x, y, z) + 0.1
+
+
+def test_without_phoneme_logits_training_is_an_error() -> None:
+    x, y, _ = sample()
+    with pytest.raises(IsoglossError, match="without phoneme logits"):
+        APMSoftmax(E, C).double()(x, y)
 
 
 def test_unknown_names_are_errors() -> None:
-    with pytest.raises(IsoglossError, match="expected am"):
+    with pytest.raises(IsoglossError, match="form 'arc'; expected one of am, aam"):
         APMSoftmax(E, C, form="arc")
+    for form in ("am", "aam"):
+        with pytest.raises(IsoglossError, match="boundary 'hard'; expected one of linear"):
+            APMSoftmax(E, C, form=form, boundary="hard")
     with pytest.raises(IsoglossError, match="literal_scaled"):
         APMSoftmax(E, C, preset="printed")

@@ -127,6 +127,30 @@ def test_the_multitask_loss_compiles_as_one_graph(margin: torch.nn.Module) -> No
     assert_same(loss, call)
 
 
+@pytest.mark.slow
+def test_padded_segments_and_short_labels_compile_as_one_graph() -> None:
+    torch.manual_seed(0)
+    loss = APMSoftmax(E, C, form="aam", preset="literal_scaled", detach=False)
+
+    def call(function: Callable[..., Tensor], batch: int) -> tuple[Tensor, list[Tensor]]:
+        x, labels, z = sample(batch)
+        return function(x, labels.to(torch.int32), z, torch.arange(T) <= torch.arange(batch)[:, None]), [x, z]
+
+    assert_same(loss, call, sizes=(B, B, 4))
+
+
+@pytest.mark.slow
+def test_a_margin_that_changes_every_step_stays_one_graph() -> None:
+    """A plain number, which a compiled head takes for a variable from its second value on."""
+    margins = iter([0.1, 0.2, 0.3] * 2)
+
+    def call(function: Callable[..., Tensor], batch: int) -> tuple[Tensor, list[Tensor]]:
+        x, labels, _ = sample(batch)
+        return function(x, labels, next(margins)), [x]
+
+    assert_same(AMSoftmax(E, C), call, sizes=(B, B, B))
+
+
 def test_wrong_labels_are_found_in_a_compiled_loss_too() -> None:
     x, labels, z = sample()
     with pytest.raises(RuntimeError, match="expected language labels from 0 to 2"):

@@ -72,7 +72,8 @@ def test_am_and_aam_are_eq_5_to_8_and_per_sample_eq_14_to_16(form: str) -> None:
 def test_aam_beyond_pi_follows_its_boundary(boundary: str) -> None:
     head = AAMSoftmax(E, C, boundary=boundary).double()
     x, y = sample()
-    margins, loss, num_beyond = [-0.5, 1.0, 1.6, 2.4, 4.0], 0.0, 0
+    margins, loss, num_beyond = [-0.5, 1.0, 2.2, 2.4, 4.0], 0.0, 0
+    penalty = {2.2: 2.2 * math.sin(2.2), 2.4: 1 - math.cos(2.4), 4.0: 2.0}  # ArcFace's up to 2.33
     for i in range(B):
         theta = [angle(head.weight[j], x[i]) for j in range(C)]
         own, P = theta[y[i]], margins[i]
@@ -81,11 +82,18 @@ def test_aam_beyond_pi_follows_its_boundary(boundary: str) -> None:
         if boundary == "easy" and own > math.pi / 2:
             target = math.cos(own)
         elif own + P > math.pi and boundary in ("linear", "clamp"):
-            target = math.cos(own) - P * math.sin(P) if boundary == "linear" else -1.0
+            target = math.cos(own) - penalty[P] if boundary == "linear" else -1.0
         others = sum(math.exp(S * math.cos(theta[j])) for j in range(C) if j != y[i])
         loss -= math.log(math.exp(S * target) / (math.exp(S * target) + others)) / B
     assert num_beyond >= 2
     assert head(x, y, torch.tensor(margins)).item() == pytest.approx(loss)
+
+
+@pytest.mark.parametrize("margin", [2.4, 3.0, 3.2, 3.5, 4.0, 10.2])
+@pytest.mark.parametrize("name", ["am", "aam"])
+def test_by_default_a_margin_past_pi_costs_too(name: str, margin: float) -> None:
+    head, (x, y) = make(name).double(), sample()
+    assert head(x, y, margin).item() > head(x, y, 0.2).item() > head(x, y).item()
 
 
 @pytest.mark.parametrize("m", [1, 2, 3, 4, 8])
@@ -244,6 +252,50 @@ def test_margins_a_head_cannot_use_are_errors() -> None:
         AAMSoftmax(E, C, boundary="hard")
 
 
+@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int16, torch.int8, torch.uint8], ids=str)
+def test_labels_may_be_of_any_integer_type(name: str, dtype: torch.dtype) -> None:
+    x, y = sample()
+    head = make(name).double().eval()
+    for margin in (MARGIN[name], None):
+        assert torch.equal(head(x, y.to(dtype), margin), head(x, y, margin))
+
+
+LABELS = [
+    (torch.zeros(B), "type torch.float32; expected a tensor of whole numbers"),
+    (torch.zeros(B, dtype=torch.bool), "type torch.bool; expected a tensor of whole numbers"),
+    ([0] * B, "type list; expected a tensor of whole numbers"),
+    (torch.zeros(B, 1, dtype=torch.int64), r"expected one each, \[5\].*squeeze"),
+    (torch.eye(C, dtype=torch.int64)[[0] * B], r"expected one each, \[5\].*argmax"),
+    (torch.tensor(1), "expected one each"),
+    (torch.zeros(B - 1, dtype=torch.int64), r"shape \[4\] for 5 embeddings"),
+]
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_what_a_head_is_given_by_mistake_is_an_error_of_one_line(name: str) -> None:
+    head, (x, y) = make(name).double(), sample()
+    for margin in (MARGIN[name], None):
+        for labels, message in LABELS:
+            with pytest.raises(IsoglossError, match=message):
+                head(x, labels, margin)
+        for shape in ((E,), (B, 7, E), (B, E + 1), (0, E)):  # one, of frames, too wide, none
+            with pytest.raises(IsoglossError, match=r"embeddings of shape .*; expected \[batch, 6\], one at least"):
+                head(torch.zeros(shape, dtype=torch.float64), y[: shape[0]], margin)
+
+
+def test_numbers_a_head_cannot_have_are_errors() -> None:
+    for scale in (0.0, -30.0):
+        with pytest.raises(IsoglossError, match="expected more than 0"):
+            AMSoftmax(E, C, scale)
+    with pytest.raises(IsoglossError, match="scale inf; expected a finite number"):
+        AAMSoftmax(E, C, math.inf)
+    x, y = sample()
+    for margin in (math.nan, math.inf, -math.inf):
+        with pytest.raises(IsoglossError, match="expected a finite number"):
+            make("aam").double()(x, y, margin)
+
+
 def test_class_cosine_is_the_mean_over_pairs_of_languages() -> None:
     head = AMSoftmax(7, 5)
     rows = head.weight.detach().double()
@@ -252,6 +304,24 @@ def test_class_cosine_is_the_mean_over_pairs_of_languages() -> None:
     with torch.no_grad():
         head.weight.copy_(torch.linspace(1, 3, 5).unsqueeze(1) * head.weight[:1])
     assert head.class_cosine() == pytest.approx(1, abs=1e-6)
+
+
+def test_class_cosine_leaves_out_pairs_of_sub_centres_of_one_language() -> None:
+    num = 3
+    head = AMSoftmax(7, 4, num_subcentres=num)
+    rows = head.weight.detach().double()
+    pairs = [
+        dot(rows[i], rows[j]) / norm(rows[i]) / norm(rows[j])
+        for i in range(4 * num)
+        for j in range(4 * num)
+        if i // num != j // num
+    ]
+    assert head.class_cosine() == pytest.approx(sum(pairs) / len(pairs), abs=1e-6)
+    opposite = AMSoftmax(7, 2, num_subcentres=2)
+    with torch.no_grad():
+        opposite.weight.copy_(torch.tensor([1.0, 1, -1, -1]).unsqueeze(1) * opposite.weight[:1])
+    assert opposite.class_cosine() == pytest.approx(-1, abs=1e-6)
+    assert AMSoftmax(7, 1, num_subcentres=2).class_cosine() == pytest.approx(0, abs=1e-6)  # no pair
 
 
 def test_an_angular_margin_is_cheapest_where_all_weights_lie_in_one_heap() -> None:

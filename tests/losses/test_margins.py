@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from isogloss.losses import PRESETS, ConstantMargin, PhonemeAwareMargin
+from isogloss.losses import PRESETS, ConstantMargin, PhonemeAwareMargin, ScheduledMargin
 from isogloss.types import IsoglossError
 
 B, T, K = 6, 8, 11
@@ -62,6 +62,42 @@ def test_p_is_eq_13_and_its_variants_and_the_margin_is_eq_12(statistic: str, nor
     assert margin.p.tolist() == pytest.approx(expected)
     assert margin.beta_p.tolist() == pytest.approx([0.5 * p for p in expected])
     assert margin.total.tolist() == pytest.approx([0.2 + 0.5 * p for p in expected])
+
+
+@pytest.mark.parametrize("statistic", POSTERIOR + LOGIT)
+@pytest.mark.parametrize("normalise", ["none", "batch_softmax", "divide_by_frames"])
+def test_p_of_padded_segments_is_that_of_each_alone(statistic: str, normalise: str) -> None:
+    """Every segment's own frames in a plain loop; what fills up the batch is surer than any of them."""
+    z, lengths, s = logits(), [8, 1, 5, 3, 8, 2], []
+    for i, length in enumerate(lengths):
+        column = 0 if "posterior" in statistic else 1
+        best = [(float(row.softmax(0).max()), float(row.max()))[column] for row in z[i, :length]]
+        value = max(best) if statistic == "max_logit" else sum(best)
+        s.append(value / length if statistic.startswith("mean") else value)
+    expected = {
+        "none": s,
+        "batch_softmax": [math.exp(v) / sum(math.exp(u) for u in s) for v in s],
+        "divide_by_frames": [v / length for v, length in zip(s, lengths, strict=True)],
+    }[normalise]
+    mask = torch.arange(T) < torch.tensor(lengths)[:, None]
+    padded = torch.where(mask[:, :, None], z, 50 * torch.eye(K, dtype=z.dtype)[0]).requires_grad_()
+
+    margin = PhonemeAwareMargin(0.2, 0.5, statistic, normalise, detach=False)(padded, mask)
+
+    assert margin.p.tolist() == pytest.approx(expected)
+    margin.total.square().sum().backward()
+    assert not padded.grad[~mask].any() and torch.isfinite(padded.grad).all()
+
+
+def test_a_mask_of_all_frames_changes_nothing_and_every_margin_takes_one() -> None:
+    z, mask = logits(), torch.ones(B, T, dtype=torch.bool)
+    aware = PhonemeAwareMargin(0.2, 10.0, normalise="batch_sum")
+    assert torch.equal(aware(z, mask).total, aware(z).total)
+    mask[:, 4:] = False
+    ramped = ScheduledMargin(aware, steps=1)
+    ramped(z, mask)
+    torch.testing.assert_close(ramped(z, mask).total, aware(z[:, :4]).total)
+    assert float(ConstantMargin(0.2)(z, mask).total) == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize("normalise", ["batch_sum", "batch_softmax"])
@@ -167,8 +203,26 @@ def test_a_constant_margin_needs_no_logits() -> None:
         ({"statistic": "max_logit", "normalise": "batch_sum"}, "may be negative"),
         ({"statistic": "max_logit", "normalise": "running_mean"}, "may be negative"),
         ({"statistic": "mean_max_logit", "target_mean": 0.002}, "may be negative"),
+        ({"warmup_steps": -1}, "warmup_steps -1"),
+        ({"target_mean": -0.002}, "target_mean -0.002"),
+        ({"target_mean": 0.0}, "target_mean 0.0"),
+        ({"target_mean": math.nan}, "target_mean nan; expected a finite number"),
+        ({"max_margin": math.nan}, "max_margin nan; expected a finite number"),
     ],
 )
 def test_options_that_cannot_work_are_errors(options: dict[str, object], message: str) -> None:
     with pytest.raises(IsoglossError, match=message):
         PhonemeAwareMargin(0.2, 0.1, **options)
+
+
+def test_margins_that_are_no_numbers_are_errors() -> None:
+    for m, beta in ((math.nan, 10.0), (math.inf, 10.0), (0.2, math.nan)):
+        with pytest.raises(IsoglossError, match="expected a finite number"):
+            PhonemeAwareMargin(m, beta)
+    with pytest.raises(IsoglossError, match="m nan; expected a finite number"):
+        ConstantMargin(math.nan)
+
+
+def test_logits_that_are_none_are_errors() -> None:
+    with pytest.raises(IsoglossError, match="without phoneme logits"):
+        PhonemeAwareMargin(0.2, 0.1)(None)

@@ -124,6 +124,24 @@ def test_missing_and_misaligned_labels_are_errors() -> None:
         loss(encoded, Batch(batch.features, batch.languages, batch.pdf_ids[:, :-1]))
 
 
+def test_labels_of_other_integer_types_mean_the_same_and_others_are_errors() -> None:
+    encoded, batch = sample()
+    loss = MultitaskLoss(AMSoftmax(E, C), PhonemeAwareMargin(0.2, 1.0))
+    same = Batch(batch.features, batch.languages.to(torch.int32), batch.pdf_ids.to(torch.int16))
+    assert torch.equal(loss(encoded, same).total, loss(encoded, batch).total)
+    with pytest.raises(IsoglossError, match="pdf labels of type torch.float32"):
+        loss(encoded, Batch(batch.features, batch.languages, batch.pdf_ids.float()))
+    with pytest.raises(IsoglossError, match=r"phoneme logits of shape \[4, 7\]"):
+        loss(Encoded(encoded.embedding, encoded.phone_logits[:, 0]), batch)
+
+
+def test_unlabelled_frames_count_in_p() -> None:
+    encoded, batch = sample()
+    parts = MultitaskLoss(AMSoftmax(E, C), PhonemeAwareMargin(0.2, 1.0))(encoded, batch)
+    assert (batch.pdf_ids == IGNORE_PDF).any()
+    torch.testing.assert_close(parts.p, encoded.phone_logits.detach().softmax(dim=2).amax(dim=2).mean(dim=1))
+
+
 def test_state_resumes() -> None:
     encoded, batch = sample()
 

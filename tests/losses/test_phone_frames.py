@@ -1,9 +1,12 @@
+import re
+
 import pytest
 import torch
 import torch.nn.functional as F
 
 from isogloss.losses import phone_frames
 from isogloss.losses.phone_frames import read_phone_frames
+from isogloss.types import IsoglossError
 
 
 @pytest.fixture(params=[1, 60, 2**18], ids=["a row at a time", "ragged chunks", "at once"])
@@ -59,3 +62,32 @@ def test_a_tie_for_the_maximum_shares_its_gradient() -> None:
 def test_logits_need_not_be_contiguous() -> None:
     z = torch.randn(2, 5, 3).transpose(1, 2)
     torch.testing.assert_close(read_phone_frames(z).log_sum_exp, z.logsumexp(dim=2))
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 7), (2, 4, 7, 1), (0, 4, 7), (2, 0, 7), (2, 4, 0)])
+def test_logits_of_another_shape_are_errors(shape: tuple[int, ...]) -> None:
+    with pytest.raises(IsoglossError, match=re.escape(f"phoneme logits of shape {list(shape)}")):
+        read_phone_frames(torch.zeros(shape))
+
+
+def test_logits_and_labels_of_another_type_are_errors() -> None:
+    with pytest.raises(IsoglossError, match="type torch.int64; expected floats"):
+        read_phone_frames(torch.zeros(2, 4, 7, dtype=torch.int64))
+    with pytest.raises(IsoglossError, match="pdf labels of type torch.float32"):
+        read_phone_frames(torch.zeros(2, 4, 7), torch.zeros(2, 4))
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int16, torch.uint8], ids=str)
+def test_labels_may_be_of_any_integer_type(dtype: torch.dtype) -> None:
+    z, labels = torch.randn(2, 4, 7), torch.arange(8).view(2, 4) % 7
+    assert torch.equal(read_phone_frames(z, labels.to(dtype)).label_logit, read_phone_frames(z, labels).label_logit)
+
+
+def test_masks_that_cannot_be_are_errors() -> None:
+    z, mask = torch.zeros(2, 4, 7), torch.ones(2, 4, dtype=torch.bool)
+    for wrong in (mask[:, :3], mask[:1], mask[0], mask[:, :, None], mask.long(), mask.float()):
+        with pytest.raises(IsoglossError, match="expected bool, one per frame"):
+            read_phone_frames(z, mask=wrong)
+    mask[1] = False
+    with pytest.raises(IsoglossError, match="a mask that leaves segment 1 no frame"):
+        read_phone_frames(z, mask=mask)

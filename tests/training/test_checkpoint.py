@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import random
 import zipfile
 
 import pytest
@@ -27,6 +28,12 @@ def flipped(content):
     return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
 
 
+def flipped_name(content):
+    """The highest bit of a letter of a member's name in the zip's list of contents: no longer UTF-8."""
+    place = content.rindex(b"data.pkl")
+    return content[:place] + bytes([content[place] ^ 0x80]) + content[place + 1 :]
+
+
 def other_zip(content):
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as file:
@@ -48,6 +55,7 @@ DAMAGES = {
     "text": lambda content: b"step 6\n",
     "pickle": lambda content: pickle.dumps({"fingerprint": "mine", "step": 6}),
     "bit": flipped,
+    "bit of a name": flipped_name,
     "other zip": other_zip,
     "other state": other_state,
 }
@@ -61,6 +69,35 @@ def test_a_corrupt_one_is_skipped_with_a_word(folder, caplog, damage):
     found = checkpoint.latest(folder, "mine")
     assert found["step"] == 4 and (found["weights"] == 4).all()
     assert f"skipped checkpoint {newest}, which cannot be read" in caplog.text
+
+
+def test_no_flipped_bit_stops_a_run_or_gets_into_it(tmp_path):
+    for step in (4, 6):
+        small = {"fingerprint": "mine", "step": step, "weights": torch.full((8,), float(step))}
+        newest = checkpoint.save(tmp_path, step, small, keep=2)
+    content, generator, skipped = newest.read_bytes(), random.Random(0), 0
+    for place in generator.sample(range(len(content)), 250):
+        bit = 1 << generator.randrange(8)
+        newest.write_bytes(content[:place] + bytes([content[place] ^ bit]) + content[place + 1 :])
+        found = checkpoint.latest(tmp_path, "mine")  # a bit that means nothing, as of a date, may change
+        assert found["step"] in (4, 6) and found["weights"].tolist() == [found["step"]] * 8, place
+        skipped += found["step"] == 4
+    assert 0 < skipped < 250
+
+
+@pytest.mark.parametrize("keep", [1, 2])
+def test_what_could_not_be_read_takes_no_places_of_those_written_after_it(tmp_path, caplog, keep):
+    for step in (2, 4, 6, 8):
+        checkpoint.save(tmp_path, step, state(step), keep=4)
+    for step in (6, 8):
+        path = tmp_path / f"step-00000000{step}.pt"
+        path.write_bytes(path.read_bytes()[:500])
+    assert checkpoint.latest(tmp_path, "mine")["step"] == 4
+    caplog.clear()
+    path = checkpoint.save(tmp_path, 5, state(5), keep=keep)
+    assert checkpoint.newest(tmp_path) == path
+    assert checkpoint.latest(tmp_path, "mine")["step"] == 5 and not caplog.text
+    assert [other.name for other in sorted(tmp_path.iterdir())] == [f"step-00000000{n}.pt" for n in (4, 5)[-keep:]]
 
 
 def test_the_last_ones_are_kept_and_read(folder, caplog):

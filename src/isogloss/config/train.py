@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from isogloss.config.stage import StageConfig
 
@@ -81,6 +81,15 @@ class TrainConfig(StageConfig):
     tensorboard: bool = Field(False, description="write the log for TensorBoard too")
     checkpoint_every: int = Field(200, ge=1, description="steps; also at the end of every epoch")
     keep_checkpoints: int = Field(2, ge=1)
+
+    @field_validator("cycles")
+    @classmethod
+    def _epochs_in_every_cycle(cls, cycles: tuple[int, ...]) -> tuple[int, ...]:
+        if not cycles or min(cycles) < 1:
+            raise ValueError(
+                f"{list(cycles)} trains nothing, or backwards; expected epochs of each cycle, ≥ 1, such as [3, 6]"
+            )
+        return cycles
 
     @model_validator(mode="after")
     def _one_way_to_choose_weights(self) -> TrainConfig:

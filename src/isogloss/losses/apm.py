@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from torch import Tensor, nn
 
 from isogloss.losses.boundary import Boundary
+from isogloss.losses.checks import require_one_of
 from isogloss.losses.heads import AAMSoftmax, AMSoftmax, CosineHead
 from isogloss.losses.margins import PRESETS, PhonemeAwareMargin
-from isogloss.types import IsoglossError
+
+Form = Literal["am", "aam"]
 
 
 class APMSoftmax(nn.Module):
@@ -27,8 +29,9 @@ class APMSoftmax(nn.Module):
             mean margin m + β·0.002, which Table 1 prints, in a batch of any size; `paper` has m + β/B.
         num_subcentres: weights per language, see `CosineHead`.
 
-    Shape: embedding [B, E], labels [B] int64, phone_logits [B, T, K] → the mean loss over B, a float32 scalar.
-    In evaluation mode the margin is off and phone_logits may be None; `head.logits(embedding)` gives the scores [B, C].
+    Shape: embedding [B, E], labels [B], phone_logits [B, T, K], mask [B, T] bool, False where a frame is padding, or None
+    where none is → the mean loss over B, a float32 scalar. In evaluation mode the margin is off and phone_logits may be
+    left out; `head.logits(embedding)` gives the scores [B, C].
 
     The phoneme branch's own loss L_p is not in it: see `MultitaskLoss` for eq. 9.
     """
@@ -37,7 +40,7 @@ class APMSoftmax(nn.Module):
         self,
         embedding_dim: int,
         num_languages: int,
-        form: Literal["am", "aam"] = "am",
+        form: Form = "am",
         m: float = 0.2,
         beta: float = 10.0,
         scale: float = 30.0,
@@ -47,10 +50,9 @@ class APMSoftmax(nn.Module):
         **options: Any,
     ) -> None:
         super().__init__()
-        if form not in ("am", "aam"):
-            raise IsoglossError(f"form {form!r}; expected am (eq. 15) or aam (eq. 16)")
-        if preset not in PRESETS:
-            raise IsoglossError(f"preset {preset!r}; expected one of {', '.join(PRESETS)}")
+        require_one_of("form", form, get_args(Form))
+        require_one_of("boundary", boundary, get_args(Boundary))  # also where the am form has no use for it
+        require_one_of("preset", preset, PRESETS)
         self.head: CosineHead = (
             AMSoftmax(embedding_dim, num_languages, scale, num_subcentres)
             if form == "am"
@@ -58,7 +60,9 @@ class APMSoftmax(nn.Module):
         )
         self.margin = PhonemeAwareMargin(m, beta, **(PRESETS[preset] | options))
 
-    def forward(self, embedding: Tensor, labels: Tensor, phone_logits: Tensor | None) -> Tensor:
+    def forward(
+        self, embedding: Tensor, labels: Tensor, phone_logits: Tensor | None = None, mask: Tensor | None = None
+    ) -> Tensor:
         if not self.training:
             return self.head(embedding, labels)
-        return self.head(embedding, labels, self.margin(phone_logits).total)
+        return self.head(embedding, labels, self.margin(phone_logits, mask).total)

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from isogloss.losses.boundary import Boundary, shifted_cosine
-from isogloss.losses.checks import require
+from isogloss.losses.checks import checked_batch, require, require_finite, require_one_of
 from isogloss.losses.snapshot import snapshot
 from isogloss.types import IsoglossError
 
@@ -24,18 +24,6 @@ MIN_NORM = 1e-3
 
 MAX_ANGULAR_MARGIN = 8
 """Largest m of A-Softmax: a bound that is known beforehand keeps its cos(mθ) one graph. Its papers use 1 to 4."""
-
-
-def check_labels(labels: Tensor, num_languages: int) -> None:
-    """IsoglossError unless every label is in [0, num_languages); compiled or on a GPU a RuntimeError, see `require`."""
-    require(
-        ((labels >= 0) & (labels < num_languages)).all(),
-        f"expected language labels from 0 to {num_languages - 1}",
-        lambda: (
-            f"language labels from {int(labels.min())} to {int(labels.max())}; expected 0 to {num_languages - 1}: "
-            "was the head built for another list of languages? An out-of-set utterance has no label to train on"
-        ),
-    )
 
 
 def unit_rows(x: Tensor) -> Tensor:
@@ -64,9 +52,9 @@ def at_least_float32(*tensors: Tensor) -> list[Tensor]:
 class Softmax(nn.Module):
     """Softmax cross-entropy on W_j·x + b_j (eq. 1); has no margin.
 
-    Shape: embedding [B, E], labels [B] int64 → the mean loss over B, a float32 scalar.
+    Shape: embedding [B, E], labels [B] of any integer type → the mean loss over B, a float32 scalar.
 
-    Errors: IsoglossError for a margin other than 0 or None and for a label outside [0, num_languages).
+    Errors: IsoglossError for a margin other than 0 or None, and for what `checked_batch` finds.
     """
 
     def __init__(self, embedding_dim: int, num_languages: int) -> None:
@@ -81,7 +69,7 @@ class Softmax(nn.Module):
             require((margin == 0).all(), "Softmax: expected margin 0", lambda: self._no_margin(margin.abs().max()))
         elif margin:
             raise IsoglossError(self._no_margin(margin))
-        check_labels(labels, self.num_languages)
+        labels = checked_batch(embedding, labels, self.affine.in_features, self.num_languages)
         return F.cross_entropy(self.logits(embedding), labels)
 
     def logits(self, embedding: Tensor) -> Tensor:
@@ -107,23 +95,28 @@ class CosineHead(nn.Module, ABC):
 
     `weight` is [C·num_subcentres, E], the rows of a language one after the other.
 
-    Shape: embedding [B, E], labels [B] int64, margin a number, [B], or None → the mean loss over B, a float32 scalar.
-    None is margin off, as in evaluation.
+    Shape: embedding [B, E], labels [B] of any integer type, margin a number, [B], or None → the mean loss over B, a float32
+    scalar. None is margin off, as in evaluation.
 
-    Errors: IsoglossError for a label outside [0, num_languages), and for a margin of another shape.
+    Errors: IsoglossError for a margin of another shape, a number that is not finite, and for what `checked_batch` finds.
     """
 
     def __init__(self, embedding_dim: int, num_languages: int, scale: float = 30.0, num_subcentres: int = 1) -> None:
         super().__init__()
         if num_subcentres < 1:
             raise IsoglossError(f"num_subcentres {num_subcentres}; expected 1 (none) or more, 2 or 3 are usual")
+        require_finite(scale=scale)
+        if scale <= 0:
+            raise IsoglossError(
+                f"scale {scale:g}; expected more than 0: with less, the wrong language has the best score"
+            )
         self.num_languages, self.num_subcentres = num_languages, num_subcentres
         self.scale = scale
         self.weight = nn.Parameter(torch.empty(num_languages * num_subcentres, embedding_dim))
         nn.init.normal_(self.weight, std=0.01)  # as in ASV-Subtools; only the direction enters the loss
 
     def forward(self, embedding: Tensor, labels: Tensor, margin: float | Tensor | None = None) -> Tensor:
-        check_labels(labels, self.num_languages)
+        labels = checked_batch(embedding, labels, self.weight.shape[1], self.num_languages)
         if margin is None:
             return F.cross_entropy(self.logits(embedding), labels)
         index = labels.unsqueeze(1)  # [B, 1]
@@ -150,12 +143,16 @@ class CosineHead(nn.Module, ABC):
     def class_cosine(self) -> float:
         """Mean cosine between the weights of two languages: −1/(C − 1) when they lie as far apart as they can, 1 in one heap.
 
+        Two sub-centres of one language are no such pair.
+
         An angular margin costs nothing at θ = 0 and little at θ = π. Where the languages are hard to tell, all weights may
         therefore fall together, and every embedding onto them, or opposite: a loss just above log C that never moves again.
         """
         weight = unit_rows(at_least_float32(self.weight)[0])
-        num = len(weight)
-        return ((weight.sum(dim=0).square().sum() - num) / max(1, num * (num - 1))).item()
+        of_languages = weight.view(self.num_languages, self.num_subcentres, -1).sum(dim=1)
+        pairs = self.num_languages * (self.num_languages - 1) * self.num_subcentres**2
+        total = of_languages.sum(dim=0).square().sum() - of_languages.square().sum()  # Σ_i Σ_{j≠i} ⟨l_i, l_j⟩
+        return (total / max(1, pairs)).item()
 
     def size(self, embedding: Tensor) -> Tensor | float:
         """The factor before the cosines: the scale s, a number or [B, 1]."""
@@ -169,6 +166,7 @@ class CosineHead(nn.Module, ABC):
 def _per_sample(margin: float | Tensor, cosine: Tensor) -> Tensor:
     """The margin as [B], of the cosines' type and device."""
     if not isinstance(margin, Tensor):
+        require_finite(margin=margin)
         return cosine.new_full((len(cosine),), margin)
     if margin.dim() > 1 or (margin.dim() == 1 and len(margin) != len(cosine)):
         raise IsoglossError(
@@ -207,8 +205,7 @@ class AAMSoftmax(CosineHead):
         num_subcentres: int = 1,
     ) -> None:
         super().__init__(embedding_dim, num_languages, scale, num_subcentres)
-        if boundary not in get_args(Boundary):
-            raise IsoglossError(f"boundary {boundary!r}; expected one of {', '.join(get_args(Boundary))}")
+        require_one_of("boundary", boundary, get_args(Boundary))
         self.boundary = boundary
 
     def target_logit(self, cosine: Tensor, margin: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Where a margin comes from: a constant, or the phoneme branch's confidence in the segment (eq. 12, 13).
 
-Both are called with phoneme logits [B, T, K] (a constant ignores them, None will do) and return a `Margin`;
-`from_frames` is the same for logits already read by `phone_frames`.
+Both are called with phoneme logits [B, T, K], and a mask where some frames are padding (a constant ignores them, None will
+do), and return a `Margin`; `from_frames` is the same for logits already read by `phone_frames`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from isogloss.losses.checks import require_finite, require_one_of
 from isogloss.losses.phone_frames import PhoneFrames, read_phone_frames
 from isogloss.losses.snapshot import snapshot
 from isogloss.types import IsoglossError
@@ -46,13 +47,17 @@ class Margin:
 
 
 class ConstantMargin(nn.Module):
-    """The same margin m for every sample (eq. 4, 6, 8), in the head's unit: cosine (AM), radians (AAM), factor (A)."""
+    """The same margin m for every sample (eq. 4, 6, 8), in the head's unit: cosine (AM), radians (AAM), factor (A).
+
+    Errors: IsoglossError for an m that is not finite.
+    """
 
     def __init__(self, m: float) -> None:
         super().__init__()
+        require_finite(m=m)
         self.m = m
 
-    def forward(self, phone_logits: Tensor | None = None) -> Margin:
+    def forward(self, phone_logits: Tensor | None = None, mask: Tensor | None = None) -> Margin:
         return self.from_frames(None)
 
     def from_frames(self, frames: PhoneFrames | None) -> Margin:
@@ -74,11 +79,13 @@ class PhonemeAwareMargin(nn.Module):
         warmup_steps: β grows linearly from 0 over so many training calls; a random branch's p means nothing.
         max_margin: upper limit of P_i.
 
-    Shape: phone_logits [B, T, K] of any float type → Margin of [B] float32.
+    Shape: phone_logits [B, T, K] of any float type, mask [B, T] bool, False where a frame is padding and no part of p, or None
+    where none is → Margin of [B] float32.
 
     State (saved with the weights): `step`, training calls so far; `running_mean`. Neither moves in evaluation.
 
-    Errors: IsoglossError for an unknown option, or for one that divides by a statistic that may be negative.
+    Errors: IsoglossError for an unknown option, for a number that cannot be one, for an option that divides by a statistic
+    that may be negative, and for what `read_phone_frames` finds.
     Warns if nothing keeps m + β·p below π, where the angle of the AAM form turns over.
 
     "Batch" is the tensor passed in. Under gradient accumulation or in several processes that is a part of the loss batch:
@@ -101,12 +108,14 @@ class PhonemeAwareMargin(nn.Module):
         max_margin: float | None = None,
     ) -> None:
         super().__init__()
-        for name, value, options in (
-            ("statistic", statistic, get_args(Statistic)),
-            ("normalise", normalise, get_args(Normalise)),
-        ):
-            if value not in options:
-                raise IsoglossError(f"{name} {value!r}; expected one of {', '.join(options)}")
+        require_one_of("statistic", statistic, get_args(Statistic))
+        require_one_of("normalise", normalise, get_args(Normalise))
+        require_finite(m=m, beta=beta, target_mean=target_mean, max_margin=max_margin)
+        if warmup_steps < 0 or (target_mean is not None and target_mean <= 0):
+            raise IsoglossError(
+                f"warmup_steps {warmup_steps}, target_mean {target_mean}; expected 0 or more, and more than 0 or None: "
+                "a constant margin has beta = 0, one that falls with the phoneme branch's confidence beta < 0"
+            )
         scaled = target_mean is not None and normalise != "batch_softmax"
         if statistic.endswith("logit") and (scaled or normalise in ("batch_sum", "running_mean")):
             raise IsoglossError(
@@ -126,8 +135,10 @@ class PhonemeAwareMargin(nn.Module):
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
         self.register_buffer("running_mean", torch.zeros(()))
 
-    def forward(self, phone_logits: Tensor) -> Margin:
-        return self.from_frames(read_phone_frames(phone_logits.detach() if self.detach else phone_logits))
+    def forward(self, phone_logits: Tensor | None = None, mask: Tensor | None = None) -> Margin:
+        if phone_logits is None:
+            return self.from_frames(None)
+        return self.from_frames(read_phone_frames(phone_logits.detach() if self.detach else phone_logits, mask=mask))
 
     def from_frames(self, frames: PhoneFrames | None) -> Margin:
         if frames is None:
@@ -139,7 +150,7 @@ class PhonemeAwareMargin(nn.Module):
         if self.detach:
             own = own.detach()
         whole = own if self.whole_batch is None else self.whole_batch(own)
-        p = self._normalise(own, whole, num_frames=frames.max_logit.shape[1])
+        p = self._normalise(own, whole)
         beta_p = self.beta * p
         if self.warmup_steps:
             beta_p = beta_p * (snapshot(self.step) / self.warmup_steps).clamp(max=1)
@@ -151,22 +162,25 @@ class PhonemeAwareMargin(nn.Module):
         return Margin(total, p, beta_p)
 
     def _segment_statistic(self, frames: PhoneFrames) -> Tensor:
-        """s_i of every segment: [B]."""
-        if self.statistic == "mean_max_logit":
-            return frames.max_logit.mean(dim=1)
+        """s_i of every segment, [B]; s_i/T where that is the normalisation, for T is the segment's own."""
+        mask, of_frame = frames.mask, frames.max_logit
+        num_frames: int | Tensor = of_frame.shape[1] if mask is None else mask.sum(dim=1)
         if self.statistic == "max_logit":
-            return frames.max_logit.amax(dim=1)
-        max_posterior = torch.exp(frames.max_logit - frames.log_sum_exp)  # max_k softmax(z_t)_k, [B, T]
-        if self.statistic == "sum_max_posterior":
-            return max_posterior.sum(dim=1)
-        return max_posterior.mean(dim=1)  # eq. 13
+            statistic = (of_frame if mask is None else of_frame.masked_fill(~mask, -math.inf)).amax(dim=1)
+        else:
+            if self.statistic != "mean_max_logit":
+                of_frame = torch.exp(of_frame - frames.log_sum_exp)  # max_k softmax(z_t)_k, [B, T]
+            statistic = (of_frame if mask is None else of_frame.masked_fill(~mask, 0)).sum(dim=1)
+            if self.statistic != "sum_max_posterior":
+                statistic = statistic / num_frames  # eq. 13
+        return statistic / num_frames if self.normalise == "divide_by_frames" else statistic
 
     @property
     def reads_whole_batch(self) -> bool:
         """True if a sample's p depends on the others of its batch."""
         return self.normalise in ("batch_softmax", "batch_sum", "running_mean") or self.target_mean is not None
 
-    def _normalise(self, own: Tensor, whole: Tensor, num_frames: int) -> Tensor:
+    def _normalise(self, own: Tensor, whole: Tensor) -> Tensor:
         """p_i of the own samples, [B], from their statistics [B] and those of the whole batch [N]."""
         if self.normalise == "running_mean":
             factor = 1.0 if self.target_mean is None else self.target_mean
@@ -177,8 +191,6 @@ class PhonemeAwareMargin(nn.Module):
         elif self.normalise == "batch_sum":
             total = whole.sum()
             own, whole = own / total, whole / total
-        elif self.normalise == "divide_by_frames":
-            own, whole = own / num_frames, whole / num_frames
         if self.target_mean is not None:
             own = own * (self.target_mean / whole.mean())
         return own

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from isogloss.losses.checks import require
+from isogloss.losses.checks import require, whole_numbers
 from isogloss.losses.heads import CosineHead, Softmax
 from isogloss.losses.margins import ConstantMargin, PhonemeAwareMargin
-from isogloss.losses.phone_frames import PhoneFrames, read_phone_frames
+from isogloss.losses.phone_frames import PhoneFrames, check_phone_logits, read_phone_frames
 from isogloss.losses.scheduled import ScheduledMargin
 from isogloss.types import IGNORE_PDF, Batch, Encoded, IsoglossError
 
@@ -37,7 +37,8 @@ class MultitaskLoss(nn.Module):
         alpha: weight of L_p; the paper does not give it, 0.3 is the authors' recipe's.
 
     Call with (encoded, batch) → LossParts. L_p is the mean over the labelled frames of the batch (eq. 11); a batch
-    without one labelled frame has L_p = 0. In evaluation mode the margin is off in L_c, and still reported.
+    without one labelled frame has L_p = 0. p is over all frames (eq. 13), those without a label (IGNORE_PDF) included.
+    In evaluation mode the margin is off in L_c, and still reported.
     A network without phoneme branch (phone_logits None) gives L_c alone.
 
     Errors: IsoglossError for missing, misaligned or out-of-range pdf labels, for a language label outside the head, and
@@ -78,6 +79,8 @@ def _phone_loss(phone_logits: Tensor, pdf_ids: Tensor | None) -> tuple[PhoneFram
             "phoneme logits but no pdf labels; expected pdf_ids [batch, frames]: "
             "were the features prepared without phoneme labels? Make them, or train a single-task network"
         )
+    check_phone_logits(phone_logits)
+    pdf_ids = whole_numbers(pdf_ids, "pdf")
     if pdf_ids.shape != phone_logits.shape[:2]:
         raise IsoglossError(
             f"pdf labels of shape {list(pdf_ids.shape)} for {list(phone_logits.shape[:2])} feature frames; expected "

@@ -10,7 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from isogloss.losses.checks import require, whole_numbers
 from isogloss.losses.heads import at_least_float32
+from isogloss.types import IsoglossError
 
 CHUNK_ELEMENTS = {"cpu": 2**18, "cuda": 2**24}  # logits in float32 at a time: fits a CPU's cache; few GPU launches
 LOG2_E = math.log2(math.e)
@@ -23,20 +25,52 @@ class PhoneFrames:
     log_sum_exp: Tensor  # log Σ_k exp z_k
     max_logit: Tensor  # max_k z_k
     label_logit: Tensor  # z at the frame's label
+    mask: Tensor | None = None  # [B, T] bool: the frames that are the segment's own and not padding; None: all
 
 
-def read_phone_frames(phone_logits: Tensor, pdf_ids: Tensor | None = None) -> PhoneFrames:
+def read_phone_frames(phone_logits: Tensor, pdf_ids: Tensor | None = None, mask: Tensor | None = None) -> PhoneFrames:
     """Read the logits once, in float32, a few rows at a time, so that no float32 copy of them all is ever made.
 
-    Shape: phone_logits [B, T, K] of any float type, pdf_ids [B, T] int64, every value in [0, K) (the caller chooses
-    what stands for a frame without a label), or None: class 0 → PhoneFrames of [B, T].
+    Shape: phone_logits [B, T, K] of any float type, pdf_ids [B, T] of any integer type, every value in [0, K) (the caller
+    chooses what stands for a frame without a label), or None: class 0; mask [B, T] bool, or None → PhoneFrames of [B, T].
 
     Differentiable in the logits; exact, for log Σ exp is computed per frame. The gradient has the logits' type.
+
+    Errors: IsoglossError for other shapes and types, and for a mask that leaves a segment no frame.
     """
+    check_phone_logits(phone_logits)
     shape = phone_logits.shape[:2]
-    labels = phone_logits.new_zeros(shape, dtype=torch.int64) if pdf_ids is None else pdf_ids
+    if mask is not None:
+        _check_mask(mask, shape)
+    labels = phone_logits.new_zeros(shape, dtype=torch.int64) if pdf_ids is None else whole_numbers(pdf_ids, "pdf")
     flat = phone_logits.reshape(-1, phone_logits.shape[2])
-    return PhoneFrames(*(part.view(shape) for part in _Rows.apply(flat, labels.reshape(-1))))
+    log_sum_exp, max_logit, label_logit = (part.view(shape) for part in _Rows.apply(flat, labels.reshape(-1)))
+    return PhoneFrames(log_sum_exp, max_logit, label_logit, mask)
+
+
+def check_phone_logits(phone_logits: Tensor) -> None:
+    """IsoglossError unless they are [B, T, K] of a float type, with a value at least."""
+    if phone_logits.dim() != 3 or phone_logits.numel() == 0 or not phone_logits.is_floating_point():
+        raise IsoglossError(
+            f"phoneme logits of shape {list(phone_logits.shape)} and type {phone_logits.dtype}; expected floats "
+            "[batch, frames, pdfs], none of them 0: are they pooled over time already, or is the batch or a segment empty?"
+        )
+
+
+def _check_mask(mask: Tensor, shape: torch.Size) -> None:
+    if mask.dtype != torch.bool or mask.shape != shape:
+        raise IsoglossError(
+            f"a mask of shape {list(mask.shape)} and type {mask.dtype} for {list(shape)} frames; expected bool, one per frame, "
+            "False where it is padding: torch.arange(frames) < lengths[:, None] makes it of lengths"
+        )
+    require(
+        mask.any(dim=1).all(),
+        "expected a mask that leaves every segment a frame",
+        lambda: (
+            f"a mask that leaves segment {int((~mask.any(dim=1)).nonzero()[0])} no frame; expected one each at least: "
+            "is its length 0, or True where it is padding? Leave such segments out, or invert the mask"
+        ),
+    )
 
 
 class _Rows(torch.autograd.Function):

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from isogloss.losses.checks import require_one_of
 from isogloss.losses.margins import ConstantMargin, Margin, PhonemeAwareMargin
 from isogloss.losses.phone_frames import PhoneFrames, read_phone_frames
 from isogloss.losses.snapshot import snapshot
@@ -48,16 +49,16 @@ class ScheduledMargin(nn.Module):
         super().__init__()
         if steps < 1 or start < 0:
             raise IsoglossError(f"a margin that rises over {steps} steps from step {start} on; expected ≥ 1 and ≥ 0")
-        if ramp not in get_args(Ramp):
-            raise IsoglossError(f"ramp {ramp!r}; expected one of {', '.join(get_args(Ramp))}")
+        require_one_of("ramp", ramp, get_args(Ramp))
         self.margin = margin if isinstance(margin, nn.Module) else ConstantMargin(margin)
         self.steps, self.start, self.ramp = steps, start, ramp
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
 
-    def forward(self, phone_logits: Tensor | None = None) -> Margin:
+    def forward(self, phone_logits: Tensor | None = None, mask: Tensor | None = None) -> Margin:
         if phone_logits is None or isinstance(self.margin, ConstantMargin):
             return self.from_frames(None)
-        return self.from_frames(read_phone_frames(phone_logits.detach() if self.margin.detach else phone_logits))
+        phone_logits = phone_logits.detach() if self.margin.detach else phone_logits
+        return self.from_frames(read_phone_frames(phone_logits, mask=mask))
 
     def from_frames(self, frames: PhoneFrames | None) -> Margin:
         full = self.margin.from_frames(frames)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import logging
 import os
-import pickle
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,11 @@ log = logging.getLogger(__name__)
 
 
 def save(folder: Path, step: int, state: dict[str, Any], keep: int) -> Path:
-    """Write `state` as step `step`; then remove all but the newest `keep`."""
+    """Write `state` as step `step`; then remove all of later steps, and all but the newest `keep` of the others.
+
+    A run goes on at the newest checkpoint that can be read, so those of later steps could not be: they would take the places
+    of good ones.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step-{step:09d}.pt"
     part = path.with_suffix(".part")
@@ -30,8 +33,10 @@ def save(folder: Path, step: int, state: dict[str, Any], keep: int) -> Path:
         part.unlink(missing_ok=True)
         raise
     os.replace(part, path)
-    for old in sorted(folder.glob("step-*.pt"))[:-keep]:
-        old.unlink()
+    found = sorted(folder.glob("step-*.pt"))
+    place = found.index(path) + 1
+    for other in found[: max(0, place - keep)] + found[place:]:
+        other.unlink()
     return path
 
 
@@ -46,14 +51,9 @@ def latest(folder: Path, fingerprint: str) -> dict[str, Any] | None:
     for path in sorted(folder.glob("step-*.pt"), reverse=True):
         try:
             state = _read(path)
-        except (
-            OSError,
-            EOFError,
-            RuntimeError,
-            pickle.UnpicklingError,
-            zipfile.BadZipFile,
-        ) as error:
-            log.warning("skipped checkpoint %s, which cannot be read (%s)", path, error)
+        # a flipped bit may raise anything: UnicodeDecodeError, NotImplementedError, zlib.error
+        except Exception as error:
+            log.warning("skipped checkpoint %s, which cannot be read (%s: %s)", path, type(error).__name__, error)
             continue
         if state["fingerprint"] == fingerprint:
             return state

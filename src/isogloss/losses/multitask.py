@@ -36,7 +36,7 @@ class MultitaskLoss(nn.Module):
         margin: ConstantMargin, PhonemeAwareMargin, or a ScheduledMargin of either.
         alpha: weight of L_p; the paper does not give it, 0.3 is the authors' recipe's.
 
-    Call with (encoded, batch) → LossParts. L_p is the mean over the labelled frames of the batch (eq. 11); a batch
+    Call with (encoded, batch) → LossParts; a third argument is α of this call alone. L_p is the mean over the labelled frames of the batch (eq. 11); a batch
     without one labelled frame has L_p = 0. p is over all frames (eq. 13), those without a label (IGNORE_PDF) included.
     In evaluation mode the margin is off in L_c, and still reported.
     A network without phoneme branch (phone_logits None) gives L_c alone.
@@ -54,13 +54,14 @@ class MultitaskLoss(nn.Module):
         super().__init__()
         self.head, self.margin, self.alpha = head, margin, alpha
 
-    def forward(self, encoded: Encoded, batch: Batch) -> LossParts:
+    def forward(self, encoded: Encoded, batch: Batch, alpha: float | None = None) -> LossParts:
+        alpha = self.alpha if alpha is None else alpha
         frames = phone = accuracy = None
         if encoded.phone_logits is not None:  # before L_c, or p would be the previous batch's
             frames, phone, accuracy = _phone_loss(encoded.phone_logits, batch.pdf_ids)
         margin = self.margin.from_frames(frames)
         language = self.head(encoded.embedding, batch.languages, margin.total if self.training else None)
-        total = language if phone is None else language + self.alpha * phone  # eq. 9
+        total = language if phone is None else language + alpha * phone  # eq. 9
         return LossParts(
             total=total,
             language=language.detach(),

@@ -33,8 +33,8 @@ class Objective(nn.Module):
             encoded: Encoded = self.network(features)
         return encoded
 
-    def forward(self, batch: Batch) -> LossParts:
-        parts: LossParts = self.loss(self.encode(batch.features), batch)
+    def forward(self, batch: Batch, alpha: float | None = None) -> LossParts:
+        parts: LossParts = self.loss(self.encode(batch.features), batch, alpha)
         return parts
 
 
@@ -44,7 +44,6 @@ class LossBatch:
     def __init__(self, objective: Objective, accumulate: int, processes: Processes) -> None:
         self._objective, self._accumulate, self._processes = objective, accumulate, processes
         self._module = processes.wrap(objective)
-        self._alpha = objective.loss.alpha
         self._margin = next((m for m in objective.loss.modules() if isinstance(m, PhonemeAwareMargin)), None)
         self._rows, self._size = slice(0), 0  # of the part being computed, among the chunks of the whole
         self._statistics: Tensor | None = None  # [N], where parts come one after another
@@ -86,9 +85,8 @@ class LossBatch:
             part = _part(batch, rows)
             share = len(part.languages) / size
             of_phones = _num_labelled(part) / max(1, num_labelled)
-            loss.alpha = self._alpha * of_phones / share
             with nullcontext() if rows == own[-1] else self._processes.apart(self._module):
-                parts: LossParts = self._module(part)
+                parts: LossParts = self._module(part, loss.alpha * of_phones / share)
                 (parts.total * (share * self._processes.num)).backward()  # DDP divides by the processes
             means[0] += parts.language * share
             if parts.phone is not None and parts.phone_accuracy is not None:
@@ -97,12 +95,11 @@ class LossBatch:
             of_chunks[0, rows] = parts.margin
             if parts.p is not None and parts.beta_p is not None:
                 of_chunks[1, rows], of_chunks[2, rows] = parts.p, parts.beta_p
-        loss.alpha = self._alpha
         together = self._processes.sum(torch.cat([means, of_chunks.flatten()]))
         (language, phone, accuracy), (margin, p, beta_p) = together[:3], together[3:].view(3, size)
         multitask, aware = parts.phone is not None, parts.p is not None
         return LossParts(
-            total=language + self._alpha * phone if multitask else language,
+            total=language + loss.alpha * phone if multitask else language,
             language=language,
             phone=phone if multitask else None,
             phone_accuracy=accuracy if multitask else None,

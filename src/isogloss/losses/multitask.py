@@ -36,8 +36,9 @@ class MultitaskLoss(nn.Module):
         margin: ConstantMargin, PhonemeAwareMargin, or a ScheduledMargin of either.
         alpha: weight of L_p; the paper does not give it, 0.3 is the authors' recipe's.
 
-    Call with (encoded, batch) → LossParts; a third argument is α of this call alone. L_p is the mean over the labelled frames of the batch (eq. 11); a batch
-    without one labelled frame has L_p = 0. p is over all frames (eq. 13), those without a label (IGNORE_PDF) included.
+    Call with (encoded, batch) → LossParts; a third argument is α of this call alone. L_p is the mean over the labelled frames
+    of the batch (eq. 11); a batch without one labelled frame has L_p = 0. p is over all frames (eq. 13), those without a
+    label (IGNORE_PDF) included.
     In evaluation mode the margin is off in L_c, and still reported.
     A network without phoneme branch (phone_logits None) gives L_c alone.
 

@@ -8,7 +8,8 @@ plain is our network with its layers called as they stand in torch (Conv1d, ReLU
 ours is the network as `isogloss train` runs it, freed memory kept.
 
 Each row is made in fresh processes, in turns, so that a slower hour of a shared machine falls on all: in each, after a step
-to warm up, or as many as it takes until no more memory is asked for where it is kept, the matrix rate and a step alternate. Shown are medians; × is by ASV-Subtools. A step's arithmetic is
+to warm up, or as many as it takes until no more memory is asked for where it is kept, the matrix rate and a step alternate.
+Shown are medians; × is by ASV-Subtools. A step's arithmetic is
 counted from our layers, which multiply no masked zeros (2 operations per multiply-add, backward = 2 × forward but for the
 first layer's input); the share is of the operations per CPU second that the processor reaches in a product. Peak memory is
 that of the process, torch itself included. The errors are relative, of the first step's loss and gradient, from those of the

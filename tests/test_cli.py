@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 import soundfile
 
 from isogloss.cli import main
+from isogloss.cli_options import plain_warnings
 from isogloss.corpora import manifest
 from isogloss.stages.recipe import run_recipe
 from isogloss.systems import TABLE_1
@@ -136,6 +138,18 @@ def test_one_bad_file_does_not_stop_the_others(corpus, tiny, tmp_path, capsys):
         main(["identify", "--model", str(results.model_file), "--allow", "bbb,cc", str(good)])
     assert ended.value.code == 2
     assert "'ccc'" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as ended:
+        main(["identify", "--json", "--model", str(results.model_file), "--priors", "aaa=0.7, bbb=0.2", str(good)])
+    assert ended.value.code == 0
+    probabilities = json.loads(capsys.readouterr().out)["probabilities"]
+    weight = {name: answers[0]["probabilities"][name] * p for name, p in {"aaa": 0.7, "bbb": 0.2, "ccc": 0.1}.items()}
+    assert probabilities == pytest.approx({name: w / sum(weight.values()) for name, w in weight.items()})
+
+
+@pytest.mark.parametrize("priors", ["aaa", "aaa=0.5,aaa=0.2", "aaa=much", "=0.5", ""])
+def test_bad_priors_are_one_line(run, priors):
+    code, lines = run("identify", "--model", "x.isogloss", "--priors", priors, "x.wav")
+    assert code == 2 and len(lines) == 1 and "such as eng=0.5,deu=0.3" in lines[0]
 
 
 def test_scores_of_other_systems_can_be_measured(run, tmp_path):
@@ -159,6 +173,41 @@ def test_scores_of_other_systems_can_be_measured(run, tmp_path):
     figures = json.loads((tmp_path / "out.json").read_text())
     assert figures["cavg_min"] == figures["eer"] == 0 and figures["num_trials"] == 6
     assert {"cavg_olr", "cavg_actual", "cllr"} <= figures.keys()
+
+
+def test_what_is_missing_is_said_in_a_line_and_the_json_is_json(tmp_path, capsys):
+    trials = [f"{c} u{u} {'target' if c == true else 'nontarget'}\n" for u, true in enumerate("abx") for c in "ab"]
+    (tmp_path / "trials").write_text("".join(trials))
+    (tmp_path / "scores").write_text("b u2 0.5\na u2 0.5\n")
+    for _ in range(2):  # a second command says it again
+        with pytest.raises(SystemExit) as ended:
+            main(["evaluate", "--trials", str(tmp_path / "trials"), "--scores", str(tmp_path / "scores")])
+        assert not ended.value.code
+        shown = capsys.readouterr()
+        assert [line.split(":")[0] for line in shown.err.splitlines()] == ["warning", "warning"]
+        assert "4 of the 6 trials" in shown.err and "2 of 3 utterances have no answer" in shown.err
+        figures = json.loads(shown.out, parse_constant=pytest.fail)
+        assert figures["ece"] is figures["ece_adaptive"] is None and figures["num_missing_trials"] == 4
+
+
+def test_scores_of_no_trial_are_left_out_on_request(run, tmp_path):
+    (tmp_path / "trials").write_text("a u1 target\nb u1 nontarget\na u2 nontarget\nb u2 target\n")
+    (tmp_path / "scores").write_text("utt a b c\nu1 1 0 9\nu2 0 1 9\nu3 5 5 9\n")
+    given = ["evaluate", "--trials", tmp_path / "trials", "--scores", tmp_path / "scores", "--json", tmp_path / "json"]
+    code, lines = run(*given)
+    assert code == 2 and len(lines) == 1 and "--extra ignore" in lines[0]
+    code, lines = run(*given, "--extra", "ignore")
+    assert code == 0 and len(lines) == 1 and lines[0].startswith("warning: ") and "2 names are not in" in lines[0]
+    figures = json.loads((tmp_path / "json").read_text())
+    assert (figures["num_unknown_scored"], figures["languages_ignored"], figures["accuracy"]) == (1, ["c"], 1)
+    assert "expected ignore or error" in run(*given, "--extra", "keep")[1][0]
+
+
+def test_a_warning_is_one_line_and_said_once(capsys):
+    with plain_warnings():
+        for number in (1, 1, 2):
+            warnings.warn(f"number {number}\n of it", stacklevel=1)
+    assert capsys.readouterr().err == "warning: number 1 of it\nwarning: number 2 of it\n"
 
 
 @pytest.mark.slow

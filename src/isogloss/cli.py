@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from isogloss import cli_import, cli_phones, cli_scores
-from isogloss.cli_options import Frames, Out, Prepared, Set, Split, epilog, wrote
+from isogloss.cli_options import Frames, Out, Prepared, Priors, Set, Split, epilog, plain_warnings, wrote
 from isogloss.config import (
     BackendConfig,
     EvaluateConfig,
@@ -332,6 +332,7 @@ def identify(
     model: Annotated[Path, typer.Option("--model", "-m", help="x.isogloss")],
     json_lines: Annotated[bool, typer.Option("--json", help="one JSON object per line instead of a table")] = False,
     allow: Annotated[str | None, typer.Option(help="only these languages, such as deu,fra")] = None,
+    priors: Priors = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads")] = 1,
 ) -> None:
     """Which language is spoken, and how sure. Exit code 2 if some file could not be read; the others are answered."""
@@ -339,7 +340,7 @@ def identify(
     from isogloss.runtime.table import answers_table, json_line
 
     identifier = load(model, threads=threads)
-    results = identifier.identify_many(files, allow=allow.split(",") if allow else None)
+    results = identifier.identify_many(files, allow=allow.split(",") if allow else None, priors=priors)
     failed = False
     if json_lines:
         for path, result in results:
@@ -363,7 +364,8 @@ def main(arguments: list[str] | None = None) -> Any:
     for noisy in ("httpx", "matplotlib", "numba", "onnxscript", "fontTools", "torch"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
-        code = app(args=arguments, standalone_mode=False)
+        with plain_warnings():
+            code = app(args=arguments, standalone_mode=False)
     except IsoglossError as error:
         _fail(str(error))
     except (KeyboardInterrupt, typer.Abort):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
@@ -92,7 +91,12 @@ def fuse(
 
 
 def evaluate(
-    trials: Annotated[Path, typer.Option(help="lines `language utterance target|nontarget`, or a NIST LRE key")],
+    trials: Annotated[
+        Path,
+        typer.Option(
+            help="lines `language utterance target|nontarget`, every utterance with every language; or a NIST LRE key"
+        ),
+    ],
     scores: Annotated[
         Path, typer.Option(help="lines `language utterance score`, or a matrix with a header line (OLR, NIST LRE)")
     ],
@@ -103,16 +107,24 @@ def evaluate(
     missing: Annotated[
         str, typer.Option(help="trials without score: reject (counted as missed, with a warning) or error")
     ] = "reject",
+    extra: Annotated[
+        str,
+        typer.Option(
+            help="scores of utterances or languages without trials: error, or ignore (counted, with a warning)"
+        ),
+    ] = "error",
 ) -> None:
     """Cavg (as OLR and NIST define it, minimum, actual), EER, Cllr, accuracy … of any system's scores."""
     from isogloss.stages.evaluate import evaluate_trials
-    from isogloss.stages.ledger import write_json
+    from isogloss.stages.ledger import json_text, write_json
 
     if missing not in ("reject", "error"):
         raise IsoglossError(f"--missing {missing}: expected reject or error")
-    figures = evaluate_trials(trials, scores, recordings, missing)  # type: ignore[arg-type]  # checked above
+    if extra not in ("ignore", "error"):
+        raise IsoglossError(f"--extra {extra}: expected ignore or error")
+    figures = evaluate_trials(trials, scores, recordings, missing, extra)  # type: ignore[arg-type]  # checked above
     if json_out is None:
-        print(json.dumps(figures, indent=1, ensure_ascii=False))
+        print(json_text(figures))
     else:
         write_json(json_out, figures)
         wrote(json_out)

@@ -1,3 +1,6 @@
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from clouds import accuracy, clouds
@@ -19,6 +22,7 @@ def with_covariance(wanted, mean, num=200, seed=0):
     return x @ np.linalg.cholesky(wanted).T + mean
 
 
+GUIDE = Path(__file__).parents[2] / "docs" / "calibration.md"
 MODEL = PldaModel.from_covariances(np.array([1.0, 2.0]), np.diag([1.0, 3.0]), np.diag([4.0, 2.0]))
 
 
@@ -116,6 +120,19 @@ def test_coral_with_regularisation_is_suns_formula_on_standardised_vectors():
         )
     )
     assert coral(source, target) == pytest.approx(source @ whiten @ colour)
+
+
+def test_the_example_of_the_guide():
+    (example,) = re.findall(r"```python\n(.*?adapt_plda.*?)```", GUIDE.read_text(encoding="utf-8"), flags=re.DOTALL)
+    enrolled, languages = clouds(num_languages=8, per_language=40, num_dims=10, seed=3)
+    noise = np.random.default_rng(0).normal(size=(len(enrolled), 1)) * 12 * np.eye(10)[0] - 2
+    unlabelled, test = (enrolled + noise)[1::2], (enrolled + noise)[::2]
+    names: dict = {"enrolled": enrolled, "languages": languages, "unlabelled": unlabelled, "test": test}
+    exec(example, names)
+    as_it_is = PLDA().fit(enrolled, languages).loglik(test)
+    right = {name: (names[name].argmax(axis=1) == np.repeat(np.arange(8), 20)).mean() for name in ("adapted", "bent")}
+    assert names["adapted"].shape == names["bent"].shape == as_it_is.shape
+    assert min(right.values()) > (as_it_is.argmax(axis=1) == np.repeat(np.arange(8), 20)).mean() + 0.02
 
 
 def test_bad_input():

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 from clouds import ENROL, KALDI, TEST, TRAIN, accuracy, clouds
@@ -51,6 +53,29 @@ def test_kaldis_cosine_back_end_as_a_chain():
     chain = from_spec("lda(9, estimate_on_unit_length=true)+centre+length+cosine").fit(*TRAIN)
     chain.scorer.fit(chain.transform(ENROL[0]), ENROL[1])
     assert np.abs(chain.loglik(TEST[0]) - KALDI["scores_cosine9"]).max() < 1e-5
+
+
+def test_length_normalisation_of_the_one_dimension_of_two_languages():
+    x, languages = clouds(num_languages=2)
+    x[languages.index("l1") :] += 20  # far apart: none is on the wrong side
+    with pytest.raises(IsoglossError, match=r"nothing but the sign of a single dimension.*leave `length` out"):
+        make_backend("lda+centre+length+plda").fit(x, languages)
+    assert accuracy(make_backend("lda+centre+plda").fit(x, languages), x, languages) == 1
+    with pytest.raises(IsoglossError, match="are they all the same"):
+        make_backend("plda").fit(np.ones((4, 1)), ["a", "b", "a", "b"])
+
+
+@pytest.mark.parametrize(
+    "num_languages, per_language, spec",
+    [(4, 3, "pca+lda+gaussian"), (3, 4, "lda+gaussian"), (4, 3, "plda"), (2, 2, "gaussian(shrinkage=0)")],
+)
+def test_the_dimensions_that_an_error_advises_can_be_had(num_languages, per_language, spec):
+    x, languages = clouds(num_languages, per_language, 40)
+    with pytest.raises(IsoglossError, match=r"reduce (those|them) first") as error:
+        make_backend(spec).fit(x, languages)
+    pca = re.search(r"pca\(\d+\)", str(error.value))[0]
+    made = make_backend("+".join([pca, *spec.removeprefix("pca+").split("+")])).fit(x, languages)
+    assert np.isfinite(made.loglik(x)).all()
 
 
 @pytest.mark.parametrize(

@@ -33,10 +33,12 @@ def test_too_few_or_equal_utterances():
     assert np.linalg.eigvalsh(within_covariance(*few, 0.1)).min() > 0
     with pytest.raises(IsoglossError, match="do not vary within a language"):
         within_covariance(np.eye(3), np.arange(3), 0.1)
+    with pytest.raises(IsoglossError, match="one of each language"):
+        within_covariance(np.eye(3), np.arange(3), 0.1)
     with pytest.raises(IsoglossError, match="do not vary within a language"):
         within_covariance(np.full((4, 3), 0.1), np.array([0, 0, 1, 1]), 0.1)
     projected = LDA().fit(*clouds(3, 4, 20)).transform(clouds(3, 4, 20)[0])  # LDA found where nothing varies within
-    with pytest.raises(IsoglossError, match="before an lda"):
+    with pytest.raises(IsoglossError, match=r"before an lda\? Then reduce those first: pca\(4\)"):
         within_covariance(projected, few[1], 0.1)
     with pytest.raises(IsoglossError, match="shrinkage 2; expected 0 to 1"):
         within_covariance(*few, 2)

@@ -108,12 +108,13 @@ def test_evaluating_counts_what_is_missing(tmp_path):
     with pytest.warns(UserWarning, match=r"2 of the 6 trials .* counted as rejected \(1 whole utterances\)"):
         result = evaluate_trials(tmp_path / "trials", tmp_path / "scores")
     assert json.loads(json.dumps(result)) == result
-    assert result["num_trials"] == 6 and result["num_without_answer"] == 1
+    assert result["num_trials"] == 6 and result["num_without_answer"] == result["num_unscored"] == 1
+    assert (result["num_missing_trials"], result["num_unknown_scored"], result["languages_ignored"]) == (2, 0, [])
     assert result["accuracy"] == pytest.approx(2 / 3)
     assert (
         result["cavg_actual"] == result["cavg_min"] == pytest.approx(0.5 * 0.5 / 2)
     )  # half of ara-aeb missed, no more
-    with pytest.raises(IsoglossError, match="2 of the 6 trials"):
+    with pytest.raises(IsoglossError, match="2 of the 6 trials .* --missing reject"):
         evaluate_trials(tmp_path / "trials", tmp_path / "scores", missing="error")
 
 

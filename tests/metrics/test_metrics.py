@@ -45,7 +45,8 @@ def test_a_clean_closed_test_set_warns_of_nothing():
 def test_unscored_utterances_are_counted():
     scores, key = make(["a", "b"], ["a", "b"])
     with pytest.warns(UserWarning, match="1 of the 3 utterances"):
-        assert evaluate(scores, key | {"silent": "a"})["num_unscored"] == 1
+        result = evaluate(scores, key | {"silent": "a"})
+    assert (result["num_unscored"], result["num_missing_trials"]) == (1, 2)
 
 
 def test_untested_languages_can_be_left_out():
@@ -110,6 +111,17 @@ def test_float32_scores_give_their_own_value(name):
     double = Scores(scores.utterances, scores.languages, single.astype(np.float64))
     value = METRICS[name](Scores(scores.utterances, scores.languages, single), key, None)
     assert value == pytest.approx(METRICS[name](double, key, None), abs=1e-6)
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_no_known_utterance_has_an_answer():
+    scores, key = make(["a", "b", OUT_OF_SET], ["a", "b", "c"])
+    scores.loglik[:2] = -np.inf
+    with pytest.warns(UserWarning, match="2 of 3 utterances have no answer"):
+        result = evaluate(scores, key)
+    assert result["cllr"] == pytest.approx(np.log2(3)) and result["cllr_min"] == 1  # of the two tested
+    assert [name for name, value in result.items() if value != value] == ["ece", "ece_adaptive"]
+    assert result["accuracy"] == result["auroc_out_of_set"] == 0
 
 
 def test_checked_scores_are_the_same_test_set():

@@ -63,6 +63,15 @@ def test_of_scores_it_is_the_highest_ratio():
     assert oscr_out_of_set(scores, key) <= min(right[:40].mean(), auroc_out_of_set(scores, key))
 
 
+def test_the_same_scores_in_another_order_tie():
+    rng = np.random.default_rng(0)
+    row = rng.normal(size=17)
+    loglik = np.stack([rng.permutation(row) for _ in range(40)])
+    key = {f"u{i}": "l0" if i % 2 else OUT_OF_SET for i in range(40)}
+    scores = Scores(list(key), [f"l{i}" for i in range(17)], loglik)
+    assert auroc_out_of_set(scores, key) == 0.5 and fpr95_out_of_set(scores, key) == 1
+
+
 def test_bad_input():
     for known, unknown in (([], [1.0]), ([1.0], []), ([np.nan], [1.0]), ([[1.0]], [1.0])):
         with pytest.raises(IsoglossError, match="both kinds"):

@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isogloss.metrics import (
+    cavg_olr,
     mark_out_of_set,
     read_scored_trials,
     read_scores,
@@ -11,6 +12,7 @@ from isogloss.metrics import (
     write_scores,
     write_trials,
 )
+from isogloss.metrics.trial_files import Unmatched
 from isogloss.types import OUT_OF_SET, IsoglossError, Scores
 
 KEY = {"u1": "zh", "u2": OUT_OF_SET, "u3": "nan"}
@@ -62,6 +64,67 @@ def test_missing_trials_are_counted_and_rejected_on_request(tmp_path):
         read_scores(tmp_path / "scores")
 
 
+@pytest.mark.parametrize("shift", [0.0, 100.0, -100.0])
+def test_a_missing_trial_is_as_the_lowest_of_the_file_wherever_that_is(tmp_path, shift):
+    write_trials(tmp_path / "trials", {"u1": "a", "u2": "b"}, ["a", "b"])
+    (tmp_path / "scores").write_text(f"b u1 {shift - 1}\na u2 {shift + 0.5}\nb u2 {shift + 0.75}\n")
+    with pytest.warns(UserWarning, match="1 of the 4 trials"):
+        scores, key = read_scored_trials(tmp_path / "trials", tmp_path / "scores", missing="reject")
+    assert (scores.loglik - shift).tolist() == [[-1, -1], [0.5, 0.75]]
+    assert cavg_olr(scores, key) == 0.25  # a missed, b never accepted wrongly
+
+
+def test_half_an_utterance_missing_and_the_rest_without_answer_is_no_answer(tmp_path):
+    write_trials(tmp_path / "trials", {"u1": "a", "u2": "b"}, ["a", "b"])
+    (tmp_path / "scores").write_text("a u1 -inf\na u2 5\nb u2 6\n")
+    with pytest.warns(UserWarning, match="1 of the 4 trials"):
+        scores, _ = read_scored_trials(tmp_path / "trials", tmp_path / "scores", missing="reject")
+    assert scores.loglik.tolist() == [[-np.inf, -np.inf], [5, 6]]
+
+
+def test_what_only_one_file_has_is_counted(tmp_path):
+    write_trials(tmp_path / "trials", {"u1": "a", "u2": "b", "u3": "c"}, ["a", "b", "c"])
+    (tmp_path / "scores").write_text("d u1 9\na u1 3\nb u1 1\na u9 7\nb u8 2\na u2 0.5\n")
+    files = tmp_path / "trials", tmp_path / "scores"
+    with pytest.raises(IsoglossError, match=r"3 names are not in .*, first 'u9'; do the two files belong"):
+        read_scored_trials(*files, missing="reject")
+    with pytest.warns(UserWarning) as warned:
+        scores, _ = read_scored_trials(*files, missing="reject", extra="ignore")
+    said = " ".join(str(warning.message) for warning in warned)
+    assert "3 names are not in" in said and "6 of the 9 trials" in said and "1 whole utterances, all of c" in said
+    assert scores.loglik.tolist() == [[3, 1, 0.5], [0.5] * 3, [-np.inf] * 3]  # d and u9 have no part in it
+    assert scores.unmatched == Unmatched(1, 6, 2, ["d"])
+    for text in ("a u9 1\nb u9 2\n", "x u1 1\ny u1 2\n"):
+        (tmp_path / "scores").write_text(text)
+        with pytest.raises(IsoglossError, match="do the two files belong to the same test set"):
+            read_scored_trials(*files, missing="reject", extra="ignore")
+
+
+@pytest.mark.parametrize("text", ["u1 zh 1\nu1 nan 2\nu2 zh 3\n", "utt u1 u2 u3\nzh 1 2 3\nnan 1 2 3\n"])
+def test_languages_and_utterances_in_each_others_place(tmp_path, text):
+    write_trials(tmp_path / "trials", KEY, LANGUAGES)
+    (tmp_path / "scores").write_text(text)
+    with pytest.raises(IsoglossError, match="languages and utterances stand in each other's place"):
+        read_scored_trials(tmp_path / "trials", tmp_path / "scores", extra="ignore")
+
+
+@pytest.mark.parametrize("corner", ["utt", "segmentid", "utterance", "lang", "#utt", "0001", ""])
+@pytest.mark.parametrize("languages", [["a"], ["a", "b"], ["nan", "b"], ["nan", "b", "c"], ["a", "b", "nan"]])
+def test_any_corner_word_of_a_matrix(tmp_path, corner, languages):
+    values = np.arange(2.0 * len(languages)).reshape(2, -1)
+    rows = [f"000{u} {' '.join(map(str, row))}" for u, row in enumerate(values)]
+    (tmp_path / "scores").write_text("\n".join([" ".join([corner, *languages]), *rows]))
+    scores = read_scores(tmp_path / "scores")
+    assert (scores.utterances, scores.languages) == (["0000", "0001"], languages)
+    assert (scores.loglik == values).all()
+
+
+def test_pairs_of_utterances_and_languages_that_look_like_numbers(tmp_path):
+    (tmp_path / "scores").write_text("zh 0001 0.5\nnan 0001 1\nzh 0002 -inf\nnan 0002 -inf\n")
+    scores = read_scores(tmp_path / "scores")
+    assert scores.utterances == ["0001", "0002"] and scores.languages == ["zh", "nan"]
+
+
 @pytest.mark.parametrize(
     "text, message",
     [
@@ -69,7 +132,12 @@ def test_missing_trials_are_counted_and_rejected_on_request(tmp_path):
         ("utt a b\n", "a header but no scores"),
         ("a u1 0.5\na u1 0.5\nb u1 0.5\n", "1 trials are scored more than once, first 'a' on 'u1'"),
         ("utt a b\nu1 1 2\nu1 1 2\n", "2 trials are scored more than once"),
-        ("a u1 nan\nb u1 inf\n", "scores:1: not a finite score, 2 in all"),
+        (
+            "a u1 nan\nb u1 inf\n",
+            "scores:1: not a finite score, 2 in all; .* Leave the utterance out, or write -inf for all",
+        ),
+        ("a 0001 nan\nb 0001 0.5\n", "scores:1: not a finite score"),
+        ("1 2 3 4\n2 3 4 5\n", "expected 'language utterance score', or a header line of the languages"),
         ("utt a b\nu1 1 2\nu2 nan 2\n", "scores:3: not a finite score, 1 in all"),
         ("a u1 0.5\nb u1\n", "scores:2: 'b u1'; expected 'language utterance score'"),
         ("utt a b\nu1 1\n", "scores:2: 1 scores; line 1 names 2 languages"),

@@ -10,7 +10,7 @@ from isogloss.backends.fusion import Fusion
 from isogloss.backends.logistic import log_softmax
 from isogloss.backends.open_set import certainty
 from isogloss.cli import main
-from isogloss.metrics import read_scores, write_scores, write_trials
+from isogloss.metrics import evaluate, read_scored_trials, read_scores, write_scores, write_trials
 from isogloss.stages.calibrate import calibrate, read_calibration
 from isogloss.stages.fuse import fuse
 from isogloss.types import OUT_OF_SET, IsoglossError, Scores
@@ -113,7 +113,8 @@ def test_fuse_writes_what_the_library_says(files):
     expected, out_of_fold = Fusion.cross_fit(stacked, truth[:120], languages=LANGUAGES, groups=groups)
     dev = read_scores(out / "dev.scores")
     np.testing.assert_allclose(dev.loglik[:120], out_of_fold)
-    np.testing.assert_allclose(dev.loglik[160], np.log(1 / 3))  # silent in both
+    np.testing.assert_allclose(dev.loglik[120:160], expected.apply([loglik[120:], second[119:]]))
+    assert np.isneginf(dev.loglik[160]).all()  # silent in both: no answer, and not every language
     about = json.loads((out / "fusion.json").read_text())
     assert list(about["weights"].values()) == pytest.approx(expected.weights.tolist())
     assert about["out_of_fold"]["cllr"] < min(system["cllr"] for system in about["systems"])
@@ -121,6 +122,10 @@ def test_fuse_writes_what_the_library_says(files):
     assert applied.utterances[:3] == ["t0", "t1", "u0"]
     alone = expected.apply([np.array([[3.0, 2, 1]]), np.full((1, 3), np.nan)])
     np.testing.assert_allclose(applied.loglik[0], alone[0])
+    assert applied.utterances[-1] == "silent" and np.isneginf(applied.loglik[-1]).all()
+    assert np.isfinite(applied.loglik[:-1]).all()
+    figures = evaluate(*read_scored_trials(folder / "dev.trials", out / "dev.scores"))
+    assert figures["num_without_answer"] == 1
 
 
 def test_the_commands(files, capsys):

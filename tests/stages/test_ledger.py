@@ -1,9 +1,11 @@
 import errno
+import json
 
+import numpy as np
 import pytest
 
 from isogloss.config import TrainConfig
-from isogloss.stages.ledger import done, is_done, made_from, replacing, stamp
+from isogloss.stages.ledger import done, is_done, json_text, made_from, replacing, stamp, write_json
 from isogloss.types import IsoglossError
 
 
@@ -17,6 +19,18 @@ def test_work_is_done_only_for_the_options_and_inputs_it_was_made_from(tmp_path)
     assert not is_done(tmp_path / "model", stamp("train", TrainConfig(), source, split="fold1"))
     done(source, stamp("prepare", {"seed": 2}))  # the input was made anew
     assert not is_done(tmp_path / "model", stamp("train", TrainConfig(), source, split="fold0"))
+
+
+def test_json_has_no_word_for_nan(tmp_path):
+    value = {"ece": float("nan"), "of": [np.float64("inf"), 1.5, {"low": -np.inf}], "pair": (1, True, None, "NaN")}
+    write_json(tmp_path / "x.json", value)
+    text = (tmp_path / "x.json").read_text()
+    assert text == json_text(value) + "\n"
+    assert json.loads(text, parse_constant=pytest.fail) == {
+        "ece": None,
+        "of": [None, 1.5, {"low": None}],
+        "pair": [1, True, None, "NaN"],
+    }
 
 
 def test_an_unfinished_input_is_named(tmp_path):

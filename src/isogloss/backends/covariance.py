@@ -42,15 +42,34 @@ def within_covariance(x: np.ndarray, index: np.ndarray, shrinkage: float) -> np.
     mean_variance = within.trace() / len(within)
     seen = f"{len(x)} embeddings of {len(count)} languages"
     if mean_variance <= ROUNDING * (x**2).mean():
-        raise IsoglossError(
-            f"{seen} do not vary within a language; expected several different utterances of at least one: are they all "
-            "the same, or were they fewer than their dimensions before an lda? Then reduce those first: pca(50)+lda+…"
-        )
+        raise IsoglossError(f"{seen} do not vary within a language; {_why_nothing_varies(x, len(count))}")
     within = (1 - shrinkage) * within + shrinkage * mean_variance * np.eye(len(within))
     variance = np.linalg.eigvalsh(within)
     if variance[0] <= NULL_SPACE * variance[-1]:
+        num_varying = int((variance > NULL_SPACE * variance[-1]).sum())
         raise IsoglossError(
-            f"{seen} vary in {int((variance > NULL_SPACE * variance[-1]).sum())} of {len(within)} dimensions within a "
-            "language; expected all: reduce them first (lda+… or pca(50)+…), enrol more utterances, or set shrinkage=0.1"
+            f"{seen} vary in {num_varying} of {len(within)} dimensions within a language; expected all: reduce them first "
+            f"(lda+… or pca({_dims_of(num_varying)})+…), enrol more utterances, or write (shrinkage=0.1) behind its name"
         )
     return within
+
+
+def _why_nothing_varies(x: np.ndarray, num_languages: int) -> str:
+    if x.shape[1] == 1 and np.ptp(np.abs(x)) <= 1e-9 * np.abs(x).max() and np.ptp(x) > 0:
+        return (
+            "length normalisation leaves nothing but the sign of a single dimension, which is what an lda of two languages "
+            "has: leave `length` out (lda+centre+plda)"
+        )
+    num_residuals = len(x) - num_languages  # the dimensions in which so many utterances can vary within languages
+    wanted = "expected several different utterances of at least one: are they all the same"
+    if num_residuals < 1:
+        return f"{wanted}, or is there but one of each language?"
+    return (
+        f"{wanted}, or were they fewer than their dimensions before an lda? Then reduce those first: "
+        f"pca({_dims_of(num_residuals)})+lda+…"
+    )
+
+
+def _dims_of(num_varying: int) -> int:
+    """To reduce to, where embeddings vary in so many dimensions: half, so that each is seen more than once."""
+    return max(1, min(50, num_varying // 2))

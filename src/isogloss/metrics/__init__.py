@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from isogloss.metrics.accuracy import accuracy, confusion, macro_f1, recall
@@ -35,7 +36,14 @@ from isogloss.metrics.open_set import (
 from isogloss.metrics.paired import McNemar, Paired, mcnemar, paired, two_sided_p
 from isogloss.metrics.posteriors import detection_llr, log_posterior
 from isogloss.metrics.score_files import read_scores, write_scores
-from isogloss.metrics.trial_files import read_recordings, read_scored_trials, read_trials, write_trials
+from isogloss.metrics.trial_files import (
+    MatchedScores,
+    Unmatched,
+    read_recordings,
+    read_scored_trials,
+    read_trials,
+    write_trials,
+)
 from isogloss.metrics.trials import Trials, checked, mark_out_of_set, restrict_to_tested, truth
 from isogloss.types import OUT_OF_SET, Key, Scores
 
@@ -44,11 +52,13 @@ __all__ = [
     "METRICS",
     "OPEN_SET_METRICS",
     "Interval",
+    "MatchedScores",
     "McNemar",
     "Metric",
     "Paired",
     "Resamples",
     "Trials",
+    "Unmatched",
     "accuracy",
     "auroc",
     "auroc_out_of_set",
@@ -136,20 +146,24 @@ def evaluate(
     """Every metric and what it was measured on, ready for JSON.
 
     groups (utterance → recording) adds "intervals": name → [low, high], 95 %. Warns where enrolled and tested languages
-    differ and where utterances of the key were not scored. Errors: see `truth`.
+    differ and where utterances of the key were not scored. What of a key and a score file did not match is in the
+    fields of `Unmatched`. NaN where there is nothing to measure. Errors: see `truth`.
     """
+    num_left_out = len(key) - len(scores.utterances)
+    unmatched = Unmatched(num_left_out, num_left_out * len(scores.languages), 0, [])
+    if isinstance(scores, MatchedScores):
+        unmatched = scores.unmatched
     scores = checked(scores, key)
     spoken = {key[u] for u in scores.utterances}
     untested = [language for language in scores.languages if language not in spoken]
     if untested:
         warnings.warn(
-            f"enrolled but not tested: {', '.join(untested)}; they count as never missed "
-            "(restrict_to_tested leaves them out)",
+            f"enrolled but not tested: {', '.join(untested)}; they count as never missed (leave them out of trials and "
+            "scores, as restrict_to_tested does, to average over the tested ones)",
             stacklevel=2,
         )
-    num_unscored = len(key) - len(scores.utterances)
-    if num_unscored:
-        warnings.warn(f"{num_unscored} of the {len(key)} utterances of the key have no scores: left out", stacklevel=2)
+    if num_left_out:
+        warnings.warn(f"{num_left_out} of the {len(key)} utterances of the key have no scores: left out", stacklevel=2)
     num_without_answer = int((~scores.answered).sum())
     if num_without_answer:
         warnings.warn(
@@ -163,8 +177,8 @@ def evaluate(
         "num_trials": scores.loglik.size,
         "num_utterances": len(scores.utterances),
         "num_out_of_set": int((scores.true == len(scores.languages)).sum()),
-        "num_unscored": num_unscored,
         "num_without_answer": num_without_answer,
+        **asdict(unmatched),
         "languages_enrolled": list(scores.languages),
         "languages_tested": [language for language in scores.languages if language in spoken],
     }

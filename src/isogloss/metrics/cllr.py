@@ -50,6 +50,8 @@ def cllr_min(scores: Scores, key: Key) -> float:
     if len(tested) == 1:
         return 0.0
     used = known & trials.answered
+    if not used.any():
+        return float(np.log2(len(tested)))
     loglik = trials.loglik[used][:, tested].astype(np.float64)
     loglik -= loglik.max(axis=1, keepdims=True)
     true = np.searchsorted(tested, trials.true[used])

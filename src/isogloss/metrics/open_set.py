@@ -80,7 +80,9 @@ def _confidence(trials: Trials) -> tuple[np.ndarray, np.ndarray]:
         raise IsoglossError(
             f"{int(known.sum())} of {len(known)} utterances are of enrolled languages; needs both kinds"
         )
-    return np.concatenate([detection_llr(trials.loglik[part]).max(axis=1) for part in trials.blocks()]), known
+    # Sorted, so that the same scores in another order of languages are summed alike and tie.
+    best = [detection_llr(np.sort(trials.loglik[part], axis=1))[:, -1] for part in trials.blocks()]
+    return np.concatenate(best), known
 
 
 def _won_pairs(known: np.ndarray, unknown: np.ndarray, won: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 * in pairs: ``language utterance score``
 * as a matrix: ``utt lang1 lang2 …`` and then one ``utterance score1 score2 …`` per line; OLR leaves ``utt`` out, NIST LRE
-  writes ``segmentid``
+  writes ``segmentid``, others what they like
 
 Which it is, the first two lines say. Scores of −inf in every language: the system gave no answer.
 """
@@ -33,7 +33,7 @@ def read_scores(path: str | Path) -> Scores:
         u, c = np.argwhere(np.isnan(loglik))[0]
         raise IsoglossError(
             f"{path}: {num_missing} of {loglik.size} scores are missing, first {languages[c]!r} on {utterances[u]!r}; "
-            "is the file cut short? Read it with its trials and missing='reject' to count them as rejected"
+            "is the file cut short? Score them, or leave the utterance out; `isogloss evaluate` counts them as rejected"
         )
     return Scores(utterances, languages, loglik)
 
@@ -56,7 +56,7 @@ def parse_scores(path: Path) -> tuple[list[str], list[str], np.ndarray]:
     first, second = next(chunks, None), next(chunks, None)
     if first is None:
         raise IsoglossError(f"{path}: no scores in it; did scoring end early?")
-    corner = first.fields[0] in (MATRIX_CORNER.encode(), NIST_CORNER.encode())
+    corner = first.fields[0] in (MATRIX_CORNER.encode(), NIST_CORNER.encode()) or _is_header(first, second)
     utterance_names, language_names = Names(), Names()
     # Not told by whether a field is a number: "nan" is a language (Min Nan, ISO 639-3) and "0001" may be an utterance.
     is_matrix = corner or (second is not None and second.count[0] == len(first.fields) + 1)
@@ -72,7 +72,8 @@ def parse_scores(path: Path) -> tuple[list[str], list[str], np.ndarray]:
             raise IsoglossError(f"{path}:{chunk.line[wrong]}: {said}")
         if wrong is not None:
             raise IsoglossError(
-                f"{path}:{chunk.line[wrong]}: {chunk.text(wrong)!r}; expected 'language utterance score'"
+                f"{path}:{chunk.line[wrong]}: {chunk.text(wrong)!r}; expected 'language utterance score', or a header line "
+                "of the languages and then a line for each utterance"
             )
         if is_matrix:
             row_parts.append(utterance_names.numbers(chunk.fields[:: len(heads) + 1]))
@@ -100,6 +101,25 @@ def parse_scores(path: Path) -> tuple[list[str], list[str], np.ndarray]:
     return utterances, languages, loglik
 
 
+def _is_header(first: Fields, second: Fields | None) -> bool:
+    """Whether line 1 is a corner word and languages: as many fields as line 2, which has numbers where line 1 has none.
+
+    A line of three fields must lack the last number, too: only that is never so in pairs, where "0001" may be an utterance.
+    """
+    if second is None or second.count[0] != len(first.fields):
+        return False
+    names = first.fields[1:] if len(first.fields) != 3 else first.fields[2:]
+    return all(map(_is_number, second.fields[1 : second.count[0]])) and not all(map(_is_number, names))
+
+
+def _is_number(text: bytes) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _numbers(chunk: Fields, texts: list[bytes], per_line: int) -> np.ndarray:
     """[lines, per_line]"""
     try:
@@ -124,4 +144,7 @@ def _check_finite(path: Path, row: np.ndarray, line: np.ndarray, values: np.ndar
     bad = ~finite & (~np.isneginf(values) | answered[row][:, None])
     if bad.any():
         first = line[bad.any(axis=1).argmax()]
-        raise IsoglossError(f"{path}:{first}: not a finite score, {int(bad.sum())} in all; did scoring fail there?")
+        raise IsoglossError(
+            f"{path}:{first}: not a finite score, {int(bad.sum())} in all; did scoring fail there? Leave the utterance out, or "
+            "write -inf for all languages"
+        )

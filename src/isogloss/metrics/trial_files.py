@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Literal
@@ -22,6 +23,23 @@ from isogloss.types import OUT_OF_SET, IsoglossError, Key, Scores
 NIST_LANGUAGE = ("language_code", "language")
 
 
+@dataclass(frozen=True)
+class Unmatched:
+    """What only one of trials and scores has, as `evaluate` reports it."""
+
+    num_unscored: int  # utterances of the trials without any score
+    num_missing_trials: int  # trials without score, those of such utterances among them
+    num_unknown_scored: int  # scored utterances that are in no trial
+    languages_ignored: list[str]  # scored, but in no trial
+
+
+@dataclass(frozen=True, eq=False)
+class MatchedScores(Scores):
+    """Scores in the order of a trials file, and what did not match."""
+
+    unmatched: Unmatched
+
+
 def read_trials(path: str | Path) -> tuple[Key, list[str]]:
     """(key, enrolled languages in order of appearance) of a trials file; of a NIST key, the languages in it.
 
@@ -33,37 +51,62 @@ def read_trials(path: str | Path) -> tuple[Key, list[str]]:
 
 
 def read_scored_trials(
-    trials_path: str | Path, scores_path: str | Path, missing: Literal["error", "reject"] = "error"
-) -> tuple[Scores, Key]:
+    trials_path: str | Path,
+    scores_path: str | Path,
+    missing: Literal["error", "reject"] = "error",
+    extra: Literal["error", "ignore"] = "error",
+) -> tuple[MatchedScores, Key]:
     """Scores in the order of the trials file, and the key. Both files must be of one test set.
 
     missing: what a trial without score is. "reject" warns with their number and takes them as rejected: an utterance
     without any score as one without an answer (−inf), a single trial as scored like the lowest of the file, so that the
     OLR thresholds stay where they are. With a NIST key the enrolled languages are those scored, all others out of set.
-    Raises IsoglossError as `read_trials` and `read_scores` do, and for scores of no trial, with their number.
+    extra: what scores of no trial are; "ignore" warns and leaves them out, as the OLR script does. The scores that stay
+    are unchanged (not normalised again).
+    Raises IsoglossError as `read_trials` and `read_scores` do, and where the two files have no utterance in common.
     """
     scored_utterances, scored_languages, found = parse_scores(Path(scores_path))
     key, languages = _key_for(scored_languages, Path(trials_path))
     rows = {u: i for i, u in enumerate(key)}
     columns = {language: i for i, language in enumerate(languages)}
-    unknown = [u for u in scored_utterances if u not in rows] + [c for c in scored_languages if c not in columns]
-    if unknown:
-        raise IsoglossError(
-            f"{scores_path}: {len(unknown)} names are not in {trials_path}, first {unknown[0]!r}; "
-            "do the two files belong to the same test set?"
-        )
+    tried_rows = [i for i, u in enumerate(scored_utterances) if u in rows]
+    tried_columns = [i for i, c in enumerate(scored_languages) if c in columns]
+    strange_utterances = [u for u in scored_utterances if u not in rows]
+    strange_languages = [c for c in scored_languages if c not in columns]
+    if strange := strange_utterances + strange_languages:
+        said = f"{scores_path}: {len(strange)} names are not in {trials_path}, first {strange[0]!r}"
+        if not tried_rows and any(c in rows for c in scored_languages):
+            raise IsoglossError(
+                f"{said}; languages and utterances stand in each other's place in one of the two: expected lines "
+                "'language utterance score', or a matrix with a line for each utterance"
+            )
+        if extra == "error" or not tried_rows or not tried_columns:
+            raise IsoglossError(
+                f"{said}; do the two files belong to the same test set? `isogloss evaluate --extra ignore` leaves them out"
+            )
+        warnings.warn(f"{said}: left out", stacklevel=2)
     loglik = np.full((len(rows), len(columns)), np.nan)
-    loglik[np.ix_([rows[u] for u in scored_utterances], [columns[c] for c in scored_languages])] = found
+    into = np.ix_(
+        [rows[scored_utterances[i]] for i in tried_rows], [columns[scored_languages[i]] for i in tried_columns]
+    )
+    loglik[into] = found[np.ix_(tried_rows, tried_columns)] if strange else found
     absent = np.isnan(loglik)
+    unscored = absent.all(axis=1)
     if absent.any():
         said = f"{scores_path}: {int(absent.sum())} of the {loglik.size} trials of {trials_path} have no score"
         if missing == "error":
-            raise IsoglossError(f"{said}; score them, or pass missing='reject' to count them as rejected")
-        silent = absent.all(axis=1)
-        warnings.warn(f"{said}; counted as rejected ({int(silent.sum())} whole utterances)", stacklevel=2)
-        loglik[absent] = loglik[np.isfinite(loglik)].min(initial=0.0)
-        loglik[silent] = -np.inf
-    return Scores(list(key), languages, loglik), key
+            raise IsoglossError(
+                f"{said}; score them, or let `isogloss evaluate --missing reject` count them as rejected"
+            )
+        whole = f"{int(unscored.sum())} whole utterances"
+        if lacking := [language for language, none in zip(languages, absent.all(axis=0), strict=True) if none]:
+            whole += f", all of {', '.join(lacking)}"
+        warnings.warn(f"{said}; counted as rejected ({whole})", stacklevel=2)
+        finite = np.isfinite(loglik)
+        loglik[absent] = loglik[finite].min() if finite.any() else 0.0
+        loglik[~finite.any(axis=1)] = -np.inf
+    unmatched = Unmatched(int(unscored.sum()), int(absent.sum()), len(strange_utterances), strange_languages)
+    return MatchedScores(list(key), languages, loglik, unmatched), key
 
 
 def write_trials(path: str | Path, key: Key, languages: list[str], form: Literal["kaldi", "nist"] = "kaldi") -> None:

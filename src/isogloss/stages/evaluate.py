@@ -22,14 +22,15 @@ def evaluate_trials(
     scores: Path,
     recordings: Path | None = None,
     missing: Literal["error", "reject"] = "reject",
+    extra: Literal["error", "ignore"] = "error",
 ) -> dict[str, Any]:
     """All metrics of any system's score file (pairs, matrix, NIST) against Kaldi/OLR trials or a NIST key.
 
-    recordings: lines `utterance recording` (utt2spk), for intervals. missing: see `metrics.read_scored_trials`; with
-    "reject", what is missing is counted, utterances in "num_without_answer". Raises IsoglossError.
+    recordings: lines `utterance recording` (utt2spk), for intervals. missing, extra: see `metrics.read_scored_trials`;
+    what did not match is counted, in the fields of `metrics.Unmatched`. Raises IsoglossError.
     """
     groups = None if recordings is None else metrics.read_recordings(recordings)
-    return metrics.evaluate(*metrics.read_scored_trials(trials, scores, missing), groups)
+    return metrics.evaluate(*metrics.read_scored_trials(trials, scores, missing, extra), groups)
 
 
 def evaluate_system(score_folders: dict[str, Path], config: EvaluateConfig) -> tuple[dict[str, Any], list[str]]:

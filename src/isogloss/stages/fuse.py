@@ -26,7 +26,8 @@ def fuse(
     """Fit on the trials that are of enrolled languages; returns `out` with fusion.npz, fusion.json and dev.scores.
 
     apply: per further test set the score files of the systems, in their order; the result has the first one's name. A
-    system may lack utterances: see `Fusion`. IsoglossError for other numbers of files, and as `calibrate`.
+    system may lack utterances: see `Fusion`; one that no system answers stays without an answer (−inf). IsoglossError
+    for other numbers of files, and as `calibrate`.
     """
     sets = apply or []
     if wrong := next((files for files in sets if len(files) != len(systems)), None):
@@ -40,18 +41,18 @@ def fuse(
     index = {language: column for column, language in enumerate(dev.languages)}
     truth = np.array([index.get(key[u], -1) for u in dev.utterances])
     stacked = _aligned([scores for scores, _ in read], dev.utterances, dev.languages)
-    known = (truth >= 0) & ~np.isnan(stacked).all(axis=(0, 2))
+    known = (truth >= 0) & _answered(stacked)
     groups = groups_of([u for u, use in zip(dev.utterances, known, strict=True) if use], recordings)
     fusion, out_of_fold = Fusion.cross_fit(
         list(stacked[:, known]), truth[known], languages=dev.languages, groups=groups
     )
-    fused = Scores(dev.utterances, dev.languages, fusion.apply(list(stacked)))
+    fused = Scores(dev.utterances, dev.languages, _applied(fusion, stacked))
     fused.loglik[known] = out_of_fold
     others = []
     for files in sets:
         parts = [read_scores(path) for path in files]
         utterances = list(dict.fromkeys(u for part in parts for u in part.utterances))
-        loglik = fusion.apply(list(_aligned(parts, utterances, fusion.languages)))
+        loglik = _applied(fusion, _aligned(parts, utterances, fusion.languages))
         others.append((files[0], Scores(utterances, fusion.languages, loglik)))
     save_scores(out, others)
     write_scores(out / OUT_OF_FOLD, fused, form="matrix")
@@ -68,6 +69,16 @@ def fuse(
     }
     write_json(out / "fusion.json", about)
     return out
+
+
+def _answered(stacked: np.ndarray) -> np.ndarray:
+    """[K, U, C] → [U] bool: some system has an answer."""
+    return ~np.isnan(stacked).all(axis=(0, 2))
+
+
+def _applied(fusion: Fusion, stacked: np.ndarray) -> np.ndarray:
+    """[K, U, C] → [U, C]. The flat row of an utterance without any answer would be accepted as every language."""
+    return np.where(_answered(stacked)[:, None], fusion.apply(list(stacked)), -np.inf)
 
 
 def _aligned(systems: list[Scores], utterances: list[str], languages: list[str]) -> np.ndarray:

@@ -40,6 +40,7 @@ def _result(rng: np.random.Generator, condition: str, distance: float) -> dict[s
         counts[row] = rng.multinomial(150, share)
     return {
         "cavg_olr": _interval(1.08 * eer, 0.12 * eer + 0.002),
+        "cavg_olr_floored": _interval(1.07 * eer, 0.12 * eer + 0.002),
         "cavg_min": _interval(eer, 0.10 * eer + 0.002),
         "cavg_actual": _interval(1.25 * eer, 0.14 * eer + 0.003),
         "eer": _interval(1.02 * eer, 0.10 * eer + 0.002),

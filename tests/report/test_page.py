@@ -93,6 +93,20 @@ def test_every_measured_number_stands_on_the_page(report: Path) -> None:
                     assert f"{100 * interval.value:.1f}" in text
 
 
+@pytest.mark.parametrize("moved", [0.0, 0.18])
+def test_both_official_cavgs_are_shown_where_an_outlier_moved_one(
+    fake_run: FakeRun, tmp_path: Path, moved: float
+) -> None:
+    def with_floor(metrics: dict[str, Any]) -> None:
+        result = metrics["systems"][0]["backends"]["head"]["full"]
+        result["cavg_olr_floored"] = {"value": result["cavg_olr"]["value"]}
+        result["cavg_olr"]["value"] += moved
+
+    run = load_run(fake_run(systems=["2"], conditions=["full"], backends=("head",), change=with_floor))
+    page = _Page(write_report(run, tmp_path / "out").read_text()).text
+    assert ("Cavg (OLR rule, floored)" in page) == (moved > 0)
+
+
 def test_run_is_named_and_warnings_come_before_numbers(report: Path) -> None:
     metrics = json.loads((report.parent.parent / "run/metrics.json").read_text())
     page = _Page(report.read_text()).text

@@ -124,6 +124,7 @@ class Result(Part):
     """One system with one back end under one condition."""
 
     cavg_olr: Measured = None
+    cavg_olr_floored: Measured = None
     cavg_min: Measured = None
     cavg_actual: Measured = None
     eer: Measured = None

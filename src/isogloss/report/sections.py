@@ -12,7 +12,8 @@ from isogloss.report.summary import RunSummary, SystemRun
 from isogloss.report.table1 import METRICS, MISSING, OPEN_METRICS, Metric, condition_name
 from isogloss.types import OUT_OF_SET
 
-SHOWN = ("cavg_min", "cavg_actual", "cavg_olr", "eer", "accuracy", "cllr", "ece")
+SHOWN = ("cavg_min", "cavg_actual", "cavg_olr", "cavg_olr_floored", "eer", "accuracy", "cllr", "ece")
+MOVED = 0.002  # by outlying scores: where the official Cavg is further from the floored one, both are shown
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ class ErrorTable:
 
 def condition_table(run: RunSummary, condition: str, backend: str) -> ConditionTable:
     results = [r for name in run.backends for s in run.rows(name) if (r := s.result(name, condition))]
-    shown = [METRICS[name] for name in SHOWN if any(r.metric(name) for r in results)]
+    hidden = set() if any(_moved(result) for result in results) else {"cavg_olr_floored"}
+    shown = [METRICS[name] for name in SHOWN if name not in hidden and any(r.metric(name) for r in results)]
     groups = []
     for name in run.backends:
         rows = [
@@ -174,6 +176,12 @@ def _rounded(value: float | None, digits: int, scale: float = 1.0) -> str:
 
 def _count(num: int | None) -> str:
     return MISSING if num is None else f"{num:,}"
+
+
+def _moved(result: Result) -> bool:
+    """Whether a few outlying scores have moved the official Cavg."""
+    both = [one.value for one in (result.cavg_olr, result.cavg_olr_floored) if one and one.value is not None]
+    return len(both) == 2 and abs(both[0] - both[1]) > MOVED
 
 
 def _material(results: list[Result]) -> str:

@@ -56,6 +56,11 @@ METRICS: dict[str, Metric] = {
             "a coarse minimum that a single outlying score can move",
         ),
         Metric(
+            "cavg_olr_floored",
+            "Cavg (OLR rule, floored)",
+            "the same with outlying scores raised to a floor, so that one utterance cannot stretch the thresholds of all",
+        ),
+        Metric(
             "cavg_min",
             "Cavg (minimum)",
             "the average detection cost (misses and false alarms in equal shares, averaged over languages) at the best "

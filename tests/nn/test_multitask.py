@@ -87,6 +87,9 @@ def test_long_utterances_are_the_length_weighted_mean_of_equal_pieces(network: M
         pieces = [network.embed(piece[None])[0] for piece in (x[:9], x[9:17], x[17:])]  # 25 frames ≤ 10 each: 9, 8, 8
         expected = (9 * pieces[0] + 8 * pieces[1] + 8 * pieces[2]) / 25
         torch.testing.assert_close(network.embed_long(x, max_frames=10), expected)
+        kinds = ("near", "far", "near_affine")
+        each = torch.stack([network.embed(x[None], kind=kind)[0] for kind in kinds])
+        torch.testing.assert_close(network.embed_long_kinds(x, kinds), each)
     with pytest.raises(IsoglossError, match="0 frames"):
         network.embed_long(x[:0])
 

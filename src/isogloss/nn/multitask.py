@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -55,7 +55,15 @@ class LanguageBranch(nn.Module):
         self.tdnn7 = TDNNLayer(width, width)
 
     def forward(self, frames: Tensor, mask: Tensor | None = None, kind: str = "near") -> Tensor:
-        segment = self.pooling(self.tdnn5(frames, mask), mask).unsqueeze(2)  # [B, 2·pooled_dim, 1]
+        return self.embedding(self.segment(frames, mask), kind)
+
+    def segment(self, frames: Tensor, mask: Tensor | None = None) -> Tensor:
+        """[B, in_dim, T] → [B, 2·pooled_dim, 1], what every kind of embedding is made of."""
+        pooled: Tensor = self.pooling(self.tdnn5(frames, mask), mask)
+        return pooled.unsqueeze(2)
+
+    def embedding(self, segment: Tensor, kind: str) -> Tensor:
+        """[B, 2·pooled_dim, 1] → [B, width]."""
         if kind == "far":
             embedding = self.tdnn6.affine(segment)
         elif kind == "near_affine":
@@ -114,16 +122,21 @@ class MultitaskNetwork(nn.Module):
         A longer utterance is cut into the fewest pieces of equal length (± 1 frame) and their embeddings are averaged,
         weighted by length: as in ASV-Subtools, which cuts at 10,000 frames.
         """
+        return self.embed_long_kinds(features, [kind], max_frames)[0]
+
+    def embed_long_kinds(self, features: Tensor, kinds: Sequence[str], max_frames: int = 10_000) -> Tensor:
+        """`embed_long` of several kinds, [kinds, width], for one pass of M_e."""
         num_frames = len(features)
         if num_frames == 0:
             raise IsoglossError(
                 "an utterance of 0 frames has no embedding; expected at least one: was all of it dropped as silence?"
             )
-        num_pieces = -(-num_frames // max_frames)
-        embedding = features.new_zeros(self.embedding_dim)
-        for piece in torch.tensor_split(features, num_pieces):
-            embedding = embedding + self.embed(piece.unsqueeze(0), kind=kind)[0] * (len(piece) / num_frames)
-        return embedding
+        embeddings = features.new_zeros(len(kinds), self.embedding_dim)
+        for piece in torch.tensor_split(features, -(-num_frames // max_frames)):
+            segment = self.language.segment(self.encoder(piece.unsqueeze(0)))
+            of_piece = torch.cat([self.language.embedding(segment, kind) for kind in kinds])
+            embeddings = embeddings + of_piece * (len(piece) / num_frames)
+        return embeddings
 
 
 class Embedder(nn.Module):

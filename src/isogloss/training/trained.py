@@ -121,4 +121,5 @@ def load(folder: Path) -> Trained:
 def embed(trained: Trained, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """[V, D] voiced frames of one utterance → ("far" [E], "near" [E]) float32: the paper's embedding, and the head's."""
     features = torch.from_numpy(np.ascontiguousarray(frames, dtype=np.float32))
-    return tuple(trained.network.embed_long(features, kind).numpy() for kind in ("far", "near"))  # type: ignore[return-value]
+    far, near = trained.network.embed_long_kinds(features, ("far", "near")).numpy()
+    return far, near

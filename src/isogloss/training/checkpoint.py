@@ -51,7 +51,7 @@ def latest(folder: Path, fingerprint: str) -> dict[str, Any] | None:
     for path in sorted(folder.glob("step-*.pt"), reverse=True):
         try:
             state = _read(path)
-        # a flipped bit may raise anything: UnicodeDecodeError, NotImplementedError, zlib.error
+        # a flipped bit may raise anything: UnicodeDecodeError, KeyError, zlib.error
         except Exception as error:
             log.warning("skipped checkpoint %s, which cannot be read (%s: %s)", path, type(error).__name__, error)
             continue

@@ -178,4 +178,6 @@ def check_state(state: dict[str, np.ndarray], kind: str, *names: str) -> None:
     if found != kind:
         raise IsoglossError(f"expected a {kind}, found {found!r}; is it the right file, or made by a newer version?")
     if missing := [name for name in names if name not in state]:
-        raise IsoglossError(f"the {kind} lacks its array {missing[0]!r}; was the file cut short, or made by an older version? Make it again")
+        raise IsoglossError(
+            f"the {kind} lacks its array {missing[0]!r}; was the file cut short, or made by an older version? Make it again"
+        )

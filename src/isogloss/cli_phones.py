@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -106,13 +105,13 @@ def score(
     set_: Set = [],
 ) -> None:
     """Phone error rate on the utterances for testing (column split or use: test), in per cent."""
-    from isogloss.stages.ledger import write_json
+    from isogloss.stages.ledger import json_text, write_json
     from isogloss.stages.phone_recognition import score_phones
 
     items = _items(corpus, root, use="test")
     figures = score_phones(items, _lexicon(lexicon, items), model, out, override(DecodeConfig(), set_))
     if json_out is None:
-        print(json.dumps(figures, indent=1, ensure_ascii=False))
+        print(json_text(figures))
     else:
         write_json(json_out, figures)
         wrote(json_out)
@@ -145,12 +144,13 @@ def stats(
     ] = None,
 ) -> None:
     """Entropy, occupancy and run lengths of label sources, and how far they agree (V-measure), as JSON."""
+    from isogloss.stages.ledger import json_text
     from isogloss.stages.phone_diagnostics import compare_labels, language_accuracies
 
     figures = compare_labels(labels)
     if prepared is not None:
         figures["phone_sequences"] = language_accuracies([path for path in labels if _has_phones(path)], prepared)
-    print(json.dumps(figures, indent=1, ensure_ascii=False))
+    print(json_text(figures))
 
 
 @app.command()

@@ -75,17 +75,17 @@ def extract(prepared: Path, frames: Path, model: Path, out: Path, config: Evalua
     for name in chosen.test:
         recorded[about[name].custom.get("condition") or "full"].append(name)
     ordinary = recorded["full"]
-    front_end = FeaturesConfig(**store.meta["config"])
+    made_with = FeaturesConfig(**store.meta["config"])
     wanted: dict[str, tuple[list[str], int | None]] = {  # file → (store keys, frames kept)
         "enrol": (chosen.enrol, None),
         "valid": (chosen.valid, None),
         "valid_short": (chosen.valid, config.short_frames),
     }
     if config.enrol_copies and chosen.enrols_on_training:
-        wanted[COPIES] = ([key for name in chosen.enrol for key in changed_copies(name, front_end)], None)
+        wanted[COPIES] = ([key for name in chosen.enrol for key in changed_copies(name, made_with)], None)
     if "short" in config.conditions:
         wanted["short"] = (ordinary, config.short_frames)
-    if "channel" in config.conditions and front_end.channel:
+    if "channel" in config.conditions and made_with.channel:
         wanted["channel"] = ([telephone_key(name) for name in ordinary], None)
     if "open" in config.conditions and chosen.out_of_set:
         wanted["out_of_set"] = (chosen.out_of_set, None)

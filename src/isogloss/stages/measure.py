@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 import shlex
@@ -19,7 +18,7 @@ from isogloss.config import EvaluateConfig
 from isogloss.stages.corpus_facts import clips, enrolment, leaks
 from isogloss.stages.embedding_map import embedding_map
 from isogloss.stages.evaluate import better_backend, evaluate_seeds
-from isogloss.stages.ledger import replacing
+from isogloss.stages.ledger import json_text, replacing
 from isogloss.stages.operating_point import operating_point
 from isogloss.stages.over_seeds import OverSeeds, difference
 from isogloss.stages.provenance import commit, machine, versions
@@ -147,7 +146,7 @@ def _name_clips(systems: Sequence[TrainedSystem], errors: list[dict[str, Any]]) 
 
 def _json(value: Any) -> str:
     """For people to read: a list of numbers is one line, and no number has more digits than mean something."""
-    text = json.dumps(_rounded(value), indent=1, ensure_ascii=False, allow_nan=False)
+    text = json_text(_rounded(value))
     return re.sub(r"\[\n\s*([^][{}]*?)\n\s*\]", lambda found: "[" + re.sub(r",\n\s*", ", ", found[1]) + "]", text)
 
 
@@ -157,5 +156,5 @@ def _rounded(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_rounded(one) for one in value]
     if isinstance(value, float):
-        return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
+        return float(f"{value:.{DIGITS}g}")
     return value

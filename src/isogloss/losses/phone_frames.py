@@ -14,7 +14,7 @@ from isogloss.losses.checks import require, whole_numbers
 from isogloss.losses.heads import at_least_float32
 from isogloss.types import IsoglossError
 
-CHUNK_ELEMENTS = {"cpu": 2**18, "cuda": 2**24}  # logits in float32 at a time: fits a CPU's cache; few GPU launches
+CHUNK_ELEMENTS = {"cpu": 2**19, "cuda": 2**24}  # logits in float32 at a time: fits a CPU's cache; few GPU launches
 LOG2_E = math.log2(math.e)
 
 
@@ -95,9 +95,10 @@ class _Rows(torch.autograd.Function):
         from_sum, from_top, from_label = grads  # None where the loss does not use that output
         gradient = torch.empty_like(logits)
         for rows, z in _chunks(logits):
-            out = torch.zeros_like(z)
             if from_sum is not None:  # ∂ log Σ exp / ∂z = softmax
                 out = _exp_of_difference(z, log_sum_exp[rows, None]).mul_(from_sum[rows, None])
+            else:
+                out = torch.zeros_like(z)
             if from_label is not None:
                 out.scatter_add_(1, labels[rows, None], from_label[rows, None])
             if from_top is not None:  # pdfs that tie for the maximum share its gradient

@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 from isogloss.types import IsoglossError
 
 STD_FLOOR = 1e-5  # sqrt of the 1e-10 at which the variance is floored
-CHUNK_ELEMENTS = {"cpu": 2**18, "cuda": 2**24}  # in float32 at a time: fits a CPU's cache; few GPU launches
+CHUNK_ELEMENTS = {"cpu": 2**19, "cuda": 2**24}  # in float32 at a time: fits a CPU's cache; few GPU launches
 
 
 def statistics_pooling(frames: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -37,12 +37,12 @@ def statistics_pooling(frames: Tensor, mask: Tensor | None = None) -> Tensor:
     if torch.is_grad_enabled() and frames.requires_grad and not torch.jit.is_tracing():
         mean, variance = _Moments.apply(frames, mask, count)
     else:
-        mean, variance, _ = _moments(frames, mask, count)
+        mean, variance = _moments(frames, mask, count)
     return torch.cat([mean, variance.clamp_min(STD_FLOOR**2).sqrt()], dim=1)
 
 
-def _moments(frames: Tensor, mask: Tensor | None, count: Tensor | int) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean [B, C], variance [B, C] and the centred frames [B, C, T], zero where masked; in float32 or wider."""
+def _moments(frames: Tensor, mask: Tensor | None, count: Tensor | int) -> tuple[Tensor, Tensor]:
+    """Mean [B, C] and variance [B, C], in float32 or wider."""
     x = frames.to(torch.promote_types(frames.dtype, torch.float32))
     if mask is not None:
         x = x.masked_fill(~mask.unsqueeze(1), 0)
@@ -50,7 +50,7 @@ def _moments(frames: Tensor, mask: Tensor | None, count: Tensor | int) -> tuple[
     centred = x - mean.unsqueeze(2)
     if mask is not None:
         centred = centred.masked_fill(~mask.unsqueeze(1), 0)
-    return mean, centred.square().sum(dim=2) / count, centred
+    return mean, centred.square().sum(dim=2) / count
 
 
 class _Moments(torch.autograd.Function):
@@ -58,23 +58,24 @@ class _Moments(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, frames: Tensor, mask: Tensor | None, count: Tensor | int) -> tuple[Tensor, Tensor]:
-        parts = [_moments(*part)[:2] for part in _few(frames, mask, count)]
-        ctx.save_for_backward(frames, mask)
-        ctx.count = count
+        parts = [_moments(*part) for part in _few(frames, mask, count)]
         mean, variance = (torch.cat(part) for part in zip(*parts, strict=True))
+        ctx.save_for_backward(frames, mask, mean)
+        ctx.count = count
         return mean, variance
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, of_mean: Tensor, of_variance: Tensor) -> tuple[Tensor, None, None]:
-        frames, mask = ctx.saved_tensors
-        shift, slope = (of_mean / ctx.count).unsqueeze(2), (of_variance * 2 / ctx.count).unsqueeze(2)
+        frames, mask, mean = ctx.saved_tensors
+        slope = of_variance * 2 / ctx.count
+        # the mean's own derivative is not in it: the centred frames sum to zero
+        shift, slope = (of_mean / ctx.count - mean * slope).unsqueeze(2), slope.unsqueeze(2)
         gradient = torch.empty_like(frames)
         start = 0
         for part in _few(frames, mask, ctx.count):
             rows = slice(start, start + len(part[0]))
-            # the mean's own derivative is not in it: the centred frames sum to zero
-            of_frames = torch.addcmul(shift[rows], _moments(*part)[2], slope[rows])
+            of_frames = torch.addcmul(shift[rows], part[0], slope[rows])
             gradient[rows] = of_frames if mask is None else of_frames.masked_fill_(~mask[rows].unsqueeze(1), 0)
             start = rows.stop
         return gradient, None, None

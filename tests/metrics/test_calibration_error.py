@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from metric_oracle import with_silent
 
-from isogloss.metrics import ece, ece_adaptive
+from isogloss.metrics import ece, ece_adaptive, ece_if_calibrated
 from isogloss.types import OUT_OF_SET, Scores
 
 
@@ -56,3 +56,25 @@ def test_calibrated_scores_have_little_error_and_sharpened_ones_much():
     for metric in (ece, ece_adaptive):
         assert metric(Scores(list(key), list(map("l{}".format, range(4))), 1.5 * x), key) < 0.015
         assert metric(Scores(list(key), list(map("l{}".format, range(4))), 6 * x), key) > 0.15
+
+
+def test_what_chance_alone_leaves():
+    """Right confidences, judged by many keys drawn from them."""
+    rng = np.random.default_rng(2)
+    languages = ["l0", "l1", "l2", "l3"]
+    scores = Scores([f"u{i}" for i in range(150)], languages, 1.5 * rng.normal(size=(150, 4)))
+    posterior = np.exp(scores.loglik) / np.exp(scores.loglik).sum(axis=1, keepdims=True)
+    keys = [
+        {u: languages[rng.choice(4, p=p)] for u, p in zip(scores.utterances, posterior, strict=True)}
+        for _ in range(300)
+    ]
+    of_keys = [ece(scores, key) for key in keys]
+    expected = ece_if_calibrated(scores, keys[0])
+    assert expected == pytest.approx(np.mean(of_keys), abs=0.004) and expected > 0.05
+    assert expected == ece_if_calibrated(scores, keys[1])  # of the confidences alone, the same every time
+
+
+def test_certainty_leaves_nothing_to_chance():
+    key = {"a": "l0", "b": "l1"}
+    assert ece_if_calibrated(Scores(list(key), ["l0", "l1"], np.array([[0.0, -900.0], [0.0, -900.0]])), key) == 0
+    assert np.isnan(ece_if_calibrated(Scores(["a"], ["l0", "l1"], np.zeros((1, 2))), {"a": OUT_OF_SET}))

@@ -120,7 +120,7 @@ def test_no_known_utterance_has_an_answer():
     with pytest.warns(UserWarning, match="2 of 3 utterances have no answer"):
         result = evaluate(scores, key)
     assert result["cllr"] == pytest.approx(np.log2(3)) and result["cllr_min"] == 1  # of the two tested
-    assert [name for name, value in result.items() if value != value] == ["ece", "ece_adaptive"]
+    assert [name for name, value in result.items() if value != value] == ["ece", "ece_adaptive", "ece_if_calibrated"]
     assert result["accuracy"] == result["auroc_out_of_set"] == 0
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from isogloss.metrics.accuracy import accuracy, confusion, macro_f1, recall
 from isogloss.metrics.bootstrap import Interval, Metric, Resamples, bootstrap, draw
-from isogloss.metrics.calibration_error import confidences, ece, ece_adaptive
+from isogloss.metrics.calibration_error import confidences, ece, ece_adaptive, ece_if_calibrated
 from isogloss.metrics.cavg import (
     cavg_actual,
     cavg_min,
@@ -82,6 +82,7 @@ __all__ = [
     "draw",
     "ece",
     "ece_adaptive",
+    "ece_if_calibrated",
     "eer",
     "eer_kaldi",
     "error_rates",
@@ -136,6 +137,7 @@ FIGURES: dict[str, Callable[[Scores, Key], float]] = {
     "eer_kaldi": eer_kaldi,
     "cllr_min": cllr_min,
     "ece_adaptive": ece_adaptive,
+    "ece_if_calibrated": ece_if_calibrated,
 }
 """Of a whole test set only: they take no weights, so they have no interval."""
 

@@ -10,7 +10,7 @@ from isogloss.report.summary import Leaks, RunSummary, SystemRun
 from isogloss.report.table1 import METRICS, OPEN_METRICS, condition_name
 from isogloss.report.verdict import names
 
-CALIBRATED = 0.05  # an ECE up to here is called small
+CALIBRATED = 0.05  # an ECE up to here, or up to what chance alone would give, is called small
 
 
 def in_short(run: RunSummary, leader: SystemRun, backend: str) -> list[str]:
@@ -87,10 +87,21 @@ def _calibration(leader: SystemRun, results: dict[str, Result]) -> str:
     errors = {c: i.value for c, r in results.items() if c != "open" and (i := r.metric("ece")) and i.value is not None}
     if not errors:
         return ""
-    listed = ", ".join(f"{METRICS['ece'].text(value)} {condition_name(c).lower()}" for c, value in errors.items())
-    worst = max(errors.values())
-    verdict = "small: its confidences can be taken at their word" if worst <= CALIBRATED else _direction(results)
+    text, by_chance = METRICS["ece"].text, {c: _by_chance(results[c]) for c in errors}
+    listed = ", ".join(
+        f"{text(value)} {condition_name(c).lower()}"
+        + (f" ({text(by_chance[c])} would be chance)" if by_chance[c] else "")
+        for c, value in errors.items()
+    )
+    small = all(value <= max(CALIBRATED, by_chance[c]) for c, value in errors.items())
+    verdict = "small: its confidences can be taken at their word" if small else _direction(results)
     return f"Its calibration error (ECE) is {listed}: {verdict}."
+
+
+def _by_chance(result: Result) -> float:
+    """The ECE that right confidences would show on as many clips; 0 where it is not known."""
+    found = result.metric("ece_if_calibrated")
+    return found.value or 0.0 if found else 0.0
 
 
 def _direction(results: dict[str, Result]) -> str:

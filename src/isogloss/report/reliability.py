@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import FigureBase
 
 NORMAL_95 = 1.96
+ECE = ("ece", "ece_if_calibrated")
 
 
 def reliability_panels(run: RunSummary, system: SystemRun, backend: str) -> list[Panel]:
@@ -27,7 +28,8 @@ def reliability_panels(run: RunSummary, system: SystemRun, backend: str) -> list
         result = system.result(backend, condition)
         if result is None or result.reliability is None or not any(result.reliability.num):
             continue
-        ece = METRICS["ece"].text(interval.value) if (interval := result.metric("ece")) else ""
+        found = [METRICS["ece"].text(of.value) if (of := result.metric(name)) else "" for name in ECE]
+        ece = f"{found[0]} (by chance {found[1]})" if all(found) else found[0]
         panels.append(
             Panel(
                 key=f"reliability-{system.id}-{condition}",

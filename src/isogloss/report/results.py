@@ -132,6 +132,7 @@ class Result(Part):
     accuracy: Measured = None
     macro_f1: Measured = None
     ece: Measured = None
+    ece_if_calibrated: Measured = None
     auroc_out_of_set: Measured = None
     fpr95_out_of_set: Measured = None
     oscr_out_of_set: Measured = None

@@ -12,7 +12,7 @@ import numpy as np
 
 from isogloss import metrics
 from isogloss.config import EvaluateConfig
-from isogloss.metrics.calibration_error import NUM_BINS
+from isogloss.metrics.calibration_error import NUM_BINS, equal_width
 from isogloss.metrics.posteriors import log_posterior
 from isogloss.stages.over_seeds import OverSeeds, over_seeds
 from isogloss.stages.scored_set import ScoredSet, joined
@@ -69,7 +69,7 @@ def _per_language(trials: metrics.Trials, num_seeds: int) -> dict[str, dict[str,
 def _reliability(trials: metrics.Trials) -> dict[str, list[Any]]:
     """By bins of confidence of equal width, those of `metrics.ece`: utterances, mean confidence, share that is right."""
     confidence, correct, _ = metrics.confidences(trials, trials.key)
-    bins = np.clip(np.ceil(confidence * NUM_BINS).astype(int) - 1, 0, NUM_BINS - 1)
+    bins = equal_width(confidence)
     num = np.bincount(bins, minlength=NUM_BINS)
     with np.errstate(invalid="ignore"):
         means = [np.bincount(bins, weights=of, minlength=NUM_BINS) / num for of in (confidence, correct)]

@@ -175,6 +175,27 @@ def test_scores_of_other_systems_can_be_measured(run, tmp_path):
     assert {"cavg_olr", "cavg_actual", "cllr"} <= figures.keys()
 
 
+def test_two_score_files_are_compared_on_the_same_trials(tmp_path, run):
+    languages, truth = ["aaa", "bbb"], {f"u{n}": ["aaa", "bbb"][n % 2] for n in range(20)}
+    pairs = [(lang, u, true) for u, true in truth.items() for lang in languages]
+    trials = "".join(f"{lang} {u} {'target' if lang == true else 'nontarget'}\n" for lang, u, true in pairs)
+    (tmp_path / "trials").write_text(trials)
+    for name, wrong in (("good", {"u1"}), ("bad", {f"u{n}" for n in range(9)})):
+        lines = [f"{lang} {u} {float((lang == true) != (u in wrong))}\n" for lang, u, true in pairs]
+        (tmp_path / name).write_text("".join(lines))
+    given = ["evaluate", "--trials", tmp_path / "trials", "--scores", tmp_path / "good", "--json", tmp_path / "json"]
+
+    assert run(*given, "--against", tmp_path / "bad")[0] == 0
+    found = json.loads((tmp_path / "json").read_text())["against"]
+    accuracy = found["accuracy"]
+    assert (accuracy["a"], accuracy["b"]) == (0.95, 0.55) and accuracy["difference"]["value"] == pytest.approx(0.4)
+    assert 0 < accuracy["difference"]["low"] < 0.4 < accuracy["difference"]["high"] and accuracy["p_value"] < 0.05
+    assert found["mcnemar"] == {"only_a": 8, "only_b": 0, "p_value": 2 / 2**8}
+    assert found["cavg_min"]["difference"]["value"] < 0
+    (tmp_path / "bad").write_text("aaa u0 1.0\nbbb u0 0.0\n")
+    assert run(*given, "--missing", "error", "--against", tmp_path / "bad")[0] != 0
+
+
 def test_what_is_missing_is_said_in_a_line_and_the_json_is_json(tmp_path, capsys):
     trials = [f"{c} u{u} {'target' if c == true else 'nontarget'}\n" for u, true in enumerate("abx") for c in "ab"]
     (tmp_path / "trials").write_text("".join(trials))

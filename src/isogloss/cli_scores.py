@@ -113,6 +113,9 @@ def evaluate(
             help="scores of utterances or languages without trials: error, or ignore (counted, with a warning)"
         ),
     ] = "error",
+    against: Annotated[
+        Path | None, typer.Option(help="another system's scores of the trials: adds the differences, with p-values")
+    ] = None,
 ) -> None:
     """Cavg (as OLR and NIST define it, minimum, actual), EER, Cllr, accuracy … of any system's scores."""
     from isogloss.stages.evaluate import evaluate_trials
@@ -122,7 +125,7 @@ def evaluate(
         raise IsoglossError(f"--missing {missing}: expected reject or error")
     if extra not in ("ignore", "error"):
         raise IsoglossError(f"--extra {extra}: expected ignore or error")
-    figures = evaluate_trials(trials, scores, recordings, missing, extra)  # type: ignore[arg-type]  # checked above
+    figures = evaluate_trials(trials, scores, recordings, missing, extra, against)  # type: ignore[arg-type]  # checked above
     if json_out is None:
         print(json_text(figures))
     else:

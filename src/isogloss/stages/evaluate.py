@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
 from isogloss import metrics
 from isogloss.config import EvaluateConfig
-from isogloss.stages.figures import figures
+from isogloss.stages.figures import WITH_INTERVAL, figures
 from isogloss.stages.over_seeds import OverSeeds
 from isogloss.stages.scored_set import read_scored_set, read_tests
-from isogloss.types import IsoglossError
+from isogloss.types import IsoglossError, Key, Scores
 
 NAMED = ("full", "short", "channel", "open")
 """The conditions of the recipes; a corpus may bring recordings of further ones."""
@@ -23,14 +24,28 @@ def evaluate_trials(
     recordings: Path | None = None,
     missing: Literal["error", "reject"] = "reject",
     extra: Literal["error", "ignore"] = "error",
+    against: Path | None = None,
 ) -> dict[str, Any]:
     """All metrics of any system's score file (pairs, matrix, NIST) against Kaldi/OLR trials or a NIST key.
 
     recordings: lines `utterance recording` (utt2spk), for intervals. missing, extra: see `metrics.read_scored_trials`;
-    what did not match is counted, in the fields of `metrics.Unmatched`. Raises IsoglossError.
+    what did not match is counted, in the fields of `metrics.Unmatched`. against: another system's scores of the same trials,
+    which adds "against": by how much this one's metrics differ from it (`metrics.paired`; without recordings every utterance
+    is one of its own), and McNemar's test. Raises IsoglossError.
     """
     groups = None if recordings is None else metrics.read_recordings(recordings)
-    return metrics.evaluate(*metrics.read_scored_trials(trials, scores, missing, extra), groups)
+    scored, key = metrics.read_scored_trials(trials, scores, missing, extra)
+    figures = metrics.evaluate(scored, key, groups)
+    if against is not None:
+        other, _ = metrics.read_scored_trials(trials, against, missing, extra)
+        figures["against"] = _paired(scored, other, key, groups or {name: name for name in key})
+    return figures
+
+
+def _paired(a: Scores, b: Scores, key: Key, groups: dict[str, str]) -> dict[str, Any]:
+    """Metric → what `metrics.paired` finds, and mcnemar."""
+    found: dict[str, Any] = {name: metrics.paired(a, b, key, groups, metrics.METRICS[name]) for name in WITH_INTERVAL}
+    return {name: asdict(one) for name, one in found.items()} | {"mcnemar": asdict(metrics.mcnemar(a, b, key))}
 
 
 def evaluate_system(score_folders: dict[str, Path], config: EvaluateConfig) -> tuple[dict[str, Any], list[str]]:

@@ -68,7 +68,8 @@ def _draw(title: str, ece: str, bins: Reliability, figure: FigureBase) -> None:
     above.set_ylabel("share right")
     above.set_title(title, loc="left")
     if ece:
-        above.text(0.03, 0.95, f"ECE {ece}", transform=above.transAxes, va="top")
+        text = f"ECE {ece}".replace(" (", "\n(")  # two lines stay clear of the points
+        above.text(0.03, 0.95, text, transform=above.transAxes, va="top")
     edges = np.linspace(0, 1, len(num) + 1)
     below.bar(edges[:-1], num, width=np.diff(edges), align="edge", color=light("muted"), linewidth=0)
     below.set_xlabel("confidence")

@@ -38,11 +38,11 @@ def test_its_gradient_is_the_derivative(taps: int, dilation: int, monkeypatch: p
     assert torch.autograd.gradcheck(lambda *of: frame_affine(*of, dilation), inputs)
 
 
-@pytest.mark.parametrize(("taps", "dilation"), [(1, 1), (3, 2)])
-def test_under_autocast_it_is_conv1d_under_autocast(taps: int, dilation: int) -> None:
-    plain, x = made(taps, dilation, 32, 64)
+@pytest.mark.parametrize(("taps", "dilation", "ins", "outs"), [(1, 1, 32, 64), (1, 1, 64, 32), (3, 2, 32, 64)])
+def test_under_autocast_it_is_conv1d_under_autocast(taps: int, dilation: int, ins: int, outs: int) -> None:
+    plain, x = made(taps, dilation, ins, outs)
     x.requires_grad_()
-    weights = torch.randn(3, 20, 64)
+    weights = torch.randn(3, 20, outs)
     exact = torch.autograd.grad(
         (plain(x.transpose(1, 2)).transpose(1, 2) * weights).sum(), [x, plain.weight, plain.bias]
     )

@@ -31,7 +31,7 @@ def test_it_is_conv1d_in_value_and_gradient(taps: int, dilation: int) -> None:
 
 @pytest.mark.parametrize(("taps", "dilation"), [(1, 1), (3, 2)])
 def test_its_gradient_is_the_derivative(taps: int, dilation: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(module.ROWS, torch.float32, 7)  # 60 rows in ragged parts
+    monkeypatch.setitem(module.ROWS, torch.float64, 7)  # 60 rows in ragged parts
     plain, x = made(taps, dilation)
     plain.double()
     inputs = (x.double().requires_grad_(), plain.weight, plain.bias)

@@ -35,11 +35,11 @@ def evaluate_trials(
     """
     groups = None if recordings is None else metrics.read_recordings(recordings)
     scored, key = metrics.read_scored_trials(trials, scores, missing, extra)
-    figures = metrics.evaluate(scored, key, groups)
+    measured = metrics.evaluate(scored, key, groups)
     if against is not None:
         other, _ = metrics.read_scored_trials(trials, against, missing, extra)
-        figures["against"] = _paired(scored, other, key, groups or {name: name for name in key})
-    return figures
+        measured["against"] = _paired(scored, other, key, groups or {name: name for name in key})
+    return measured
 
 
 def _paired(a: Scores, b: Scores, key: Key, groups: dict[str, str]) -> dict[str, Any]:

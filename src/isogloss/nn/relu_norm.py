@@ -49,10 +49,7 @@ class _ReluNorm(torch.autograd.Function):
             mean, variance, count = statistics_of_all(mean, variance, len(z))
         move_running_statistics(norm, mean, variance, count)
         y, ctx.eps, ctx.count, ctx.together = z.detach(), norm.eps, count, together
-        unused = (
-            torch.empty_like(mean[:0]),
-            torch.empty_like(mean[:0]),
-        )  # statistics, which the kernel has no need to write
+        unused = mean.new_empty(2, 0)  # for statistics, which the kernel has no need to write here
         # in place: a second tensor of this size for every layer would be half of all memory
         torch.native_batch_norm(y, None, None, mean, variance, False, 0.0, norm.eps, out=(y, *unused))
         least = F.batch_norm(torch.zeros_like(z[:1]), mean, variance, eps=norm.eps)  # [1, C]: bit for bit what 0 became
